@@ -1,0 +1,108 @@
+/*
+ * Force: from a ref to a blob in the store. Memo first; single flight across all who ask;
+ * what a thunk needs is forced in parallel before it; its inputs are then replaced by their
+ * digests, and that *resolved* thunk is looked up and run (so a changed comment that gives the
+ * same object does not link again); outputs that are again thunks are followed.
+ *
+ * Ready work runs highest priority first: PRIORITY_READER (somebody's open() is parked on it)
+ * before PRIORITY_BATCH (`ggfs force`); what a thunk waits for inherits its priority.
+ *
+ * Bounds: FORCE_FOLLOW_MAX thunks one after another in one chain of answers (-ELOOP), and a
+ * thunk that waits for itself, through inputs or answers, is -ELOOP at once, naming the cycle.
+ * FORCE_RETRIES_MAX tries for engine trouble (OUTCOME_LOST, with a pause); a function's own
+ * failure is never retried: it is remembered in the index until `retry`. An input blob that
+ * turns out absent or broken although a memo promised it is made again from its thunk.
+ *
+ * Threads: all functions and callbacks on the loop's thread. Blocking store reads of small
+ * thunks and manifests happen there; engines do the heavy work elsewhere.
+ */
+#ifndef GGFS_ENGINE_FORCE_H
+#define GGFS_ENGINE_FORCE_H
+
+#include "common/loop.h"
+#include "engine/engine.h"
+#include "objstore/index.h"
+
+enum { FORCE_FOLLOW_MAX = 10000, FORCE_RETRIES_MAX = 3, FORCE_DEPTH_MAX = 1000000 };
+
+enum force_priority { PRIORITY_BATCH, PRIORITY_READER };
+
+struct forcer;
+struct force; /* one caller's interest in one ref */
+
+struct force_answer {
+	int code;              /* 0, or the negative errno that a reader gets (LAZY-FILES table):
+	                          -EREMOTEIO -ETIMEDOUT -ENOSPC -ECANCELED -ENETDOWN -EIO -ELOOP */
+	const struct ref *ref; /* code 0: REF_BLOB or REF_TREE with its size */
+	const char *reason;    /* code < 0: one sentence */
+	struct digest failed;  /* code < 0: the thunk at the root of it */
+	bool memoised;         /* code 0: nothing had to run */
+};
+
+typedef void force_done_fn(void *arg, const struct force_answer *answer);
+
+struct force_request {
+	struct ref ref;
+	enum force_priority priority;
+	int64_t deadline_ms;  /* from now; 0: none. Past it: -ETIMEDOUT to this caller, work goes on */
+	bool detach_on_cancel; /* cancelled by its caller: started work is finished and kept */
+	const char *asker;    /* "program[pid]", for the log; copied */
+	force_done_fn *done;  /* called once, never from within force_start; not after force_cancel */
+	void *arg;
+};
+
+struct force_counts {
+	uint64_t queued, running, done, failed, memoised; /* since the forcer was made; the first
+	                                                     two: now */
+};
+
+/* Everything lent must outlive the forcer. */
+int forcer_new(struct loop *loop, struct store *store, struct index *index,
+	       struct engine *engine, struct forcer **out, struct error *err);
+/* Cancels everything; callers get -ECANCELED first. */
+void forcer_free(struct forcer *f);
+
+int force_start(struct forcer *f, const struct force_request *request, struct force **out,
+		struct error *err);
+/* This caller leaves. Work nobody else wants and that has not started is dropped. */
+void force_cancel(struct force *force);
+
+/* Drops queued and kills running work for this thunk; all who wait get -ECANCELED. */
+int forcer_cancel_thunk(struct forcer *f, const struct digest *thunk);
+/* Likewise for everything. */
+void forcer_cancel_all(struct forcer *f);
+
+/* What is known without doing anything: READY when every step of the way is memoised. */
+enum force_state { STATE_UNFORCED, STATE_FORCING, STATE_READY, STATE_FAILED };
+struct force_look {
+	enum force_state state;
+	struct ref ref;          /* READY: the blob or tree; release it */
+	struct failure failure;  /* FAILED: release it */
+	uint64_t size_guess;     /* the size this output had last time; UINT64_MAX: never seen */
+	bool local;              /* READY: the blob is in the local store */
+};
+int forcer_look(struct forcer *f, const struct ref *ref, struct force_look *out,
+		struct error *err);
+void force_look_release(struct force_look *look);
+
+/* What a thunk waits for right now: digests of thunks that run or are queued below it. */
+int forcer_waiting_for(struct forcer *f, const struct digest *thunk, struct digest **out,
+		       size_t *count);
+
+void forcer_counts(struct forcer *f, struct force_counts *out);
+
+/* Called when a thunk settles (result or failure), for those who keep states: the mounts. */
+typedef void forcer_settled_fn(void *arg, const struct digest *thunk, int code);
+void forcer_on_settled(struct forcer *f, forcer_settled_fn *fn, void *arg);
+/* Called for each engine job that starts or ends and each memo hit, for the live line; the
+ * label is the thunk's first output. */
+struct force_event {
+	enum { FORCE_EVENT_STARTED, FORCE_EVENT_DONE, FORCE_EVENT_FAILED } kind;
+	struct digest thunk;
+	const char *label;
+	const char *stderr_tail; /* DONE: warnings; FAILED: the message; may be "" */
+};
+typedef void forcer_event_fn(void *arg, const struct force_event *event);
+void forcer_on_event(struct forcer *f, forcer_event_fn *fn, void *arg);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * Link: a mount's line to the service. Never blocks the caller: every request has a callback,
+ * which comes on the link's own thread. While the service is away the link starts it and
+ * connects again, then asks anew whatever was asked and not answered; so a reader parked on a
+ * force does not notice that the service was killed.
+ *
+ * Threads: all functions from any thread. Callbacks on the link's thread, with no lock held.
+ */
+#ifndef GGFS_ENGINE_SERVICE_LINK_H
+#define GGFS_ENGINE_SERVICE_LINK_H
+
+#include "engine/service/client.h"
+
+struct link;
+struct link_force;
+
+struct link_options {
+	struct client_options client;
+	const char *mountpoint;  /* absolute, real */
+	int backing_fd;          /* lent to the service at each connect; stays the caller's */
+	/* A thunk settled somewhere: forget what was remembered of it, look again. */
+	void (*settled)(void *arg, const struct digest *thunk, int code);
+	/* Connected again after being away: settled notices may have been missed; look at all again. */
+	void (*reconnected)(void *arg);
+	void *arg;
+};
+
+/* Starts the thread; returns at once, connected or not. */
+int link_open(const struct link_options *options, struct link **out, struct error *err);
+void link_free(struct link *l); /* outstanding callbacks come with -ESHUTDOWN first */
+
+/* Forces; answer as in engine/force.h (answer->ref is in the local store when code is 0). */
+struct link_force *link_force_start(struct link *l, const struct ref *ref, const char *asker,
+				    int64_t deadline_ms, force_done_fn *done, void *arg);
+/* After this returns, done is not called any more unless it was already running or called:
+ * returns false then, and true when the force was withdrawn. */
+bool link_force_cancel(struct link *l, struct link_force *force);
+
+/* look is the callee's to read until it returns; NULL with code < 0: -EAGAIN when the service is
+ * away right now (never waits for it to come back). */
+typedef void link_look_fn(void *arg, int code, const struct force_look *look);
+void link_look(struct link *l, const struct ref *ref, link_look_fn *done, void *arg);
+
+/* Forgets a failure. Asynchronous; no answer. */
+void link_retry(struct link *l, const struct digest *thunk);
+
+#endif
