@@ -46,6 +46,7 @@ struct force_request {
 	enum force_priority priority;
 	int64_t deadline_ms;  /* from now; 0: none. Past it: -ETIMEDOUT to this caller, work goes on */
 	bool detach_on_cancel; /* cancelled by its caller: started work is finished and kept */
+	bool keep_going;      /* when an input fails, still make the others before failing (make -k) */
 	const char *asker;    /* "program[pid]", for the log; copied */
 	force_done_fn *done;  /* called once, never from within force_start; not after force_cancel */
 	void *arg;
