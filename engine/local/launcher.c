@@ -1,0 +1,217 @@
+#include "engine/local/launcher.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/io.h"
+#include "engine/local/filter.h"
+#include "engine/local/isolate.h"
+#include "engine/local/weak.h"
+
+enum { STACK_BYTES = 64 << 10 };
+
+/* The child's until execve: the launcher waits for that. */
+static char stack[STACK_BYTES] __attribute__((aligned(16)));
+
+/* What the child between clone and execve needs; it shares the launcher's memory. */
+struct start {
+	const struct launcher_options *options;
+	const struct job *job;
+	char *program, *cwd; /* absolute, as the child sees them */
+	struct sock_fprog trace;
+	int ruleset; /* weak: what may be read; -1: anything */
+	int error;   /* set by the child when it could not execute */
+};
+
+static void set_limit(int resource, rlim_t value)
+{
+	struct rlimit limit;
+	if (getrlimit(resource, &limit) < 0)
+		return;
+	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > value)
+		limit.rlim_max = value;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(resource, &limit);
+}
+
+static int listen_trace(const struct start *s)
+{
+	int listener = filter_trace_listen(&s->trace);
+	if (listener < 0)
+		return listener;
+	return job_send(s->options->control, LAUNCHER_LISTENER, NULL, 0, listener);
+}
+
+static int enter_world(const struct start *s)
+{
+	if (s->options->weak)
+		return chdir(s->cwd) < 0 ? -errno : weak_restrict(s->ruleset);
+	if (chroot(s->options->world) < 0 || chdir(s->cwd) < 0)
+		return -errno;
+	return isolate_drop_all();
+}
+
+/* Runs in the launcher's memory (CLONE_VM): allocates nothing, changes only s->error. */
+static int start_child(void *arg)
+{
+	struct start *s = arg;
+	setsid();
+	if (s->job->memory_mib)
+		set_limit(RLIMIT_AS,
+			  (rlim_t)s->job->memory_mib * FUNCTION_MEMORY_FACTOR * (1 << 20));
+	int r = enter_world(s);
+	if (r == 0 && s->trace.filter)
+		r = listen_trace(s);
+	if (r == 0) {
+		execve(s->program, (char *const *)(uintptr_t)s->job->argv,
+		       (char *const *)(uintptr_t)s->job->envp);
+		r = -errno;
+	}
+	s->error = -r;
+	_exit(127);
+}
+
+static void kill_all(bool weak)
+{
+	if (weak) /* -1 would be all processes of this user */
+		weak_kill_children();
+	else
+		kill(-1, SIGKILL);
+}
+
+/* Ends everything that runs here but the launcher, and waits for the end of it. */
+static void end_all(bool weak)
+{
+	kill_all(weak);
+	for (;;) {
+		pid_t pid = waitpid(-1, NULL, 0);
+		if (pid < 0 && errno == ECHILD)
+			return;
+		if (weak && pid > 0)
+			weak_kill_children(); /* its children have become ours */
+	}
+}
+
+static void wait_for_end(const struct start *s, int pidfd)
+{
+	scoped_buf struct buf b = BUF_INIT;
+	for (;;) {
+		struct pollfd fds[2] = { { .fd = pidfd, .events = POLLIN },
+					 { .fd = s->options->control, .events = POLLIN } };
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		if (fds[0].revents)
+			return;
+		uint32_t type = 0;
+		if (job_receive(s->options->control, &type, &b, NULL) < 0)
+			_exit(0); /* the runner is gone, and with process 1 everything goes */
+		if (type == JOB_KILL)
+			kill_all(s->options->weak);
+	}
+}
+
+static int prepare(struct start *s)
+{
+	const char *root = s->options->weak ? s->options->world : "";
+	s->program = xformat("%s/%s", root, s->job->program);
+	s->cwd = xformat("%s/%s", root, s->job->cwd);
+	if (s->options->weak)
+		s->ruleset = weak_ruleset(s->options->world, s->job);
+	return s->job->trace && !s->options->weak ? filter_trace_program(&s->trace, NULL) : 0;
+}
+
+static void run(const struct launcher_options *options, const struct job *job,
+		struct job_result *result)
+{
+	struct start s = { .options = options, .job = job, .ruleset = -1 };
+	int pidfd = -1, status = 0;
+	int r = prepare(&s);
+	int64_t begin = now_us();
+	pid_t pid = r < 0 ? -1 : clone(start_child, stack + sizeof(stack),
+				       CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &s, &pidfd);
+	if (pid < 0) {
+		result->end = JOB_BROKEN;
+		result->error = r < 0 ? -r : errno;
+	} else {
+		wait_for_end(&s, pidfd);
+		result->micros = (uint64_t)(now_us() - begin);
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		end_all(options->weak);
+		result->end = s.error ? JOB_NOT_EXECUTED : JOB_ENDED;
+		result->error = s.error;
+		result->wait_status = status;
+		close(pidfd);
+	}
+	if (s.ruleset >= 0)
+		close(s.ruleset);
+	free(s.trace.filter);
+	free(s.program);
+	free(s.cwd);
+}
+
+static void serve(const struct launcher_options *options)
+{
+	scoped_buf struct buf b = BUF_INIT;
+	for (;;) {
+		uint32_t type = 0;
+		if (job_receive(options->control, &type, &b, NULL) < 0)
+			return;
+		if (type != JOB_RUN)
+			continue; /* a kill that came when all was over */
+		struct job job = JOB_INIT;
+		struct job_result result = { 0 };
+		int r = job_decode(b.data, b.len, &job);
+		if (r < 0) {
+			result.end = JOB_BROKEN;
+			result.error = -r;
+		} else {
+			run(options, &job, &result);
+		}
+		job_release(&job);
+		if (job_send(options->control, JOB_RESULT, &result, sizeof(result), -1) < 0)
+			return;
+	}
+}
+
+static int become(const struct launcher_options *options, struct error *err)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (options->weak && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+		return error_errno(err, "cannot become a subreaper");
+	if (dup2(RUNNER_STDERR, STDERR_FILENO) < 0)
+		return error_errno(err, "cannot take standard error");
+	/* A function must not get at the store or the engine through what it inherits. */
+	close(RUNNER_STDERR);
+	close(RUNNER_STORE);
+	close(RUNNER_SOCKET);
+	umask(022);
+	set_limit(RLIMIT_CORE, 0);
+	set_limit(RLIMIT_NOFILE, FUNCTION_FILES_MAX);
+	if (!options->weak) /* else all processes of the user count */
+		set_limit(RLIMIT_NPROC, FUNCTION_PROCESSES_MAX);
+	return isolate_restrict(!options->weak, err);
+}
+
+pid_t launcher_start(const struct launcher_options *options, struct error *err)
+{
+	pid_t pid = fork();
+	if (pid < 0)
+		return error_errno(err, "cannot fork the launcher");
+	if (pid > 0)
+		return pid;
+	struct error reason = ERROR_INIT;
+	struct job_hello hello = { .code = become(options, &reason) };
+	snprintf(hello.text, sizeof(hello.text), "%s", reason.text);
+	if (job_send(options->control, JOB_HELLO, &hello, sizeof(hello), -1) == 0 &&
+	    hello.code == 0)
+		serve(options);
+	_exit(0);
+}
