@@ -167,9 +167,7 @@ class Tree:
         return sorted(self.ran()[before:])
 
     def force_everything(self):
-        lazy = [os.path.join(self.path, path) for path in self.lazy()]
-        if lazy:
-            self.ggfs("force", *lazy)
+        self.ggfs("force", self.path)
 
     def replace(self, path, old, new):
         """Edits a file as an editor does; it must hold old. make must see it as newer."""
