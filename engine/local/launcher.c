@@ -99,6 +99,14 @@ static void end_all(bool weak)
 	}
 }
 
+/* The runner is gone: nothing may go on. */
+static _Noreturn void leave(bool weak)
+{
+	if (weak)
+		end_all(true);
+	_exit(0); /* and with process 1 goes its whole pid namespace */
+}
+
 static void wait_for_end(const struct start *s, int pidfd)
 {
 	scoped_buf struct buf b = BUF_INIT;
@@ -111,7 +119,7 @@ static void wait_for_end(const struct start *s, int pidfd)
 			return;
 		uint32_t type = 0;
 		if (job_receive(s->options->control, &type, &b, NULL) < 0)
-			_exit(0); /* the runner is gone, and with process 1 everything goes */
+			leave(s->options->weak);
 		if (type == JOB_KILL)
 			kill_all(s->options->weak);
 	}
@@ -183,7 +191,9 @@ static void serve(const struct launcher_options *options)
 
 static int become(const struct launcher_options *options, struct error *err)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* A weak launcher must live to end its functions: it sees the end of its socket. */
+	if (!options->weak && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return error_errno(err, "cannot tie the launcher to the runner");
 	if (options->weak && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return error_errno(err, "cannot become a subreaper");
 	if (dup2(RUNNER_STDERR, STDERR_FILENO) < 0)
@@ -192,6 +202,7 @@ static int become(const struct launcher_options *options, struct error *err)
 	close(RUNNER_STDERR);
 	close(RUNNER_STORE);
 	close(RUNNER_SOCKET);
+	close(options->runner_end);
 	umask(022);
 	set_limit(RLIMIT_CORE, 0);
 	set_limit(RLIMIT_NOFILE, FUNCTION_FILES_MAX);

@@ -215,7 +215,8 @@ static int begin(struct runner *r, const char *store_path, struct error *err)
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_errno(err, "cannot make a socket pair");
-	struct launcher_options options = { .world = r->world, .weak = r->weak, .control = pair[1] };
+	struct launcher_options options = { .world = r->world, .weak = r->weak,
+					    .runner_end = pair[0], .control = pair[1] };
 	pid_t pid = launcher_start(&options, err);
 	close(pair[1]);
 	close(RUNNER_STDERR); /* the launcher has it */
