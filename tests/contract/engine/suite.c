@@ -1,0 +1,50 @@
+#include "tests/contract/engine/suite.h"
+
+#include <string.h>
+
+int suite_setup(void **state)
+{
+	const struct backend *backend = *state;
+	struct fixture *f = xcalloc(1, sizeof(*f));
+	fixture_begin(f, backend, 2);
+	*state = f;
+	return 0;
+}
+
+int suite_teardown(void **state)
+{
+	struct fixture *f = *state;
+	fixture_end(f);
+	free(f);
+	return 0;
+}
+
+struct engine_result run_well(struct fixture *f, struct thunk *t)
+{
+	struct engine_result r = run(f, t);
+	if (r.outcome != OUTCOME_DONE)
+		fail_msg("outcome %d: %s; it said: %s", r.outcome, r.reason, r.stderr_tail);
+	assert_null(r.reason);
+	assert_int_equal(r.memo.count, t->output_count);
+	thunk_release(t);
+	return r;
+}
+
+void expect_outcome(struct fixture *f, struct thunk *t, enum outcome outcome, int exit_status,
+		    const char *words)
+{
+	struct engine_result r = run(f, t);
+	if (r.outcome != outcome || r.exit_status != exit_status || !r.reason ||
+	    !strstr(r.reason, words))
+		fail_msg("outcome %d, exit %d: %s; it said: %s", r.outcome, r.exit_status, r.reason,
+			 r.stderr_tail);
+	engine_result_release(&r);
+	thunk_release(t);
+}
+
+void expect_text(struct fixture *f, const struct engine_result *r, const char *path,
+		 const char *text)
+{
+	scoped_free char *actual = output_text(f, r, path);
+	assert_string_equal(actual, text);
+}

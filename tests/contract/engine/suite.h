@@ -1,0 +1,20 @@
+/* The contract of engines (engine/engine.h) as tests, run on each row of a table of backends. */
+#ifndef GGFS_TESTS_ENGINE_SUITE_H
+#define GGFS_TESTS_ENGINE_SUITE_H
+
+#include "tests/contract/engine/harness.h"
+#include "tests/lib/test.h"
+
+/* Setup and teardown of a test: *state is the struct fixture; its initial state a backend. */
+int suite_setup(void **state);
+int suite_teardown(void **state);
+
+/* Runs t and gives the result only if it was a success; else fails the test with the reason. */
+struct engine_result run_well(struct fixture *f, struct thunk *t);
+/* Runs t, which must end so; the reason must contain each of the given words. */
+void expect_outcome(struct fixture *f, struct thunk *t, enum outcome outcome, int exit_status,
+		    const char *words);
+void expect_text(struct fixture *f, const struct engine_result *r, const char *path,
+		 const char *text);
+
+#endif
