@@ -217,12 +217,12 @@ static int do_list(char **args)
 /* yield: /thunk is yielded, /placeholder becomes /out, the thunk being run /self */
 static int do_yield(char **args)
 {
-	char path[4096];
+	char path[4096], thunk[] = "/thunk", placeholder[] = "/placeholder", out[] = "/out",
+			 self[] = "/self";
 	(void)args;
 	snprintf(path, sizeof(path), "%s/any", getenv("GGFS_YIELD"));
-	return do_copy((char *[]){ "/thunk", path }) ||
-	       do_copy((char *[]){ "/placeholder", "/out" }) ||
-	       do_copy((char *[]){ getenv("GGFS_THUNK"), "/self" });
+	return do_copy((char *[]){ thunk, path }) || do_copy((char *[]){ placeholder, out }) ||
+	       do_copy((char *[]){ getenv("GGFS_THUNK"), self });
 }
 
 /* deface PATH OUTPUT: tries to change an input for good */
