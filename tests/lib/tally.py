@@ -1,6 +1,6 @@
 """Counts single tests in meson's testlog.json files and shows what failed.
 
-    tally.py [LABEL=FILE…]
+    tally.py [LABEL=FILE…]        a LABEL without a FILE is one failure that was told already
 
 Prints the output of each failed program, and as the last line "N passed, N failed". A TAP
 line counts as one test; so does a program that speaks no TAP, and one that ended badly without a
@@ -56,6 +56,10 @@ def main():
     tally = Tally()
     for argument in sys.argv[1:]:
         label, path = argument.split("=", 1)
+        if not path:
+            print(f"=== {label} failed, see above")
+            tally.failed += 1
+            continue
         try:
             with open(path, encoding="utf-8", errors="replace") as log:
                 records = [json.loads(line) for line in log if line.strip()]

@@ -19,7 +19,10 @@ class TapResult(unittest.TestResult):
 
     def _line(self, ok, test, note=""):
         self.number += 1
-        name = test.id().split(".", 1)[-1].replace("#", "")
+        name = test.id()
+        if " (" not in name:  # not "setUpClass (__main__.Class)"
+            name = name.split(".", 1)[-1]
+        name = name.replace("#", "")
         print(f"{'ok' if ok else 'not ok'} {self.number} - {name}{note}", flush=True)
 
     def _explain(self, error):

@@ -67,7 +67,8 @@ class Tree:
         self.pristine = os.path.join(self.work, "pristine")
         self.mounted = False
         self.env = {k: v for k, v in os.environ.items()
-                    if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CC", "CXX", "CFLAGS")}
+                    if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CC", "CXX", "CFLAGS",
+                                 "MALLOC_PERTURB_")}
         self.env.update(GGFS_STORE=os.path.join(self.work, "store"), LC_ALL="C.UTF-8",
                         SOURCE_DATE_EPOCH="1700000000",
                         PATH=ggfs_directory() + ":" + os.environ["PATH"])
