@@ -4,7 +4,8 @@
  * mount process lent; all others where they are.
  *
  * Paths given are absolute, not necessarily normal; symbolic links are resolved as the kernel
- * would, and each one passed is reported, so that the function's world can have the same.
+ * would, and each one passed is reported, so that the function's world can have the same; so is
+ * each directory left again by "..", which must exist there too.
  *
  * Threads: a struct view belongs to one request on one thread; it may cache directories for
  * as long as it lives. The mount table behind it is shared and locked.
@@ -44,7 +45,8 @@ struct view_file {
 void view_file_release(struct view_file *f);
 
 /* Never -ENOENT: absence is VIEW_ABSENT. If links is given, every symbolic link passed on the
- * way is appended to it as a manifest link entry (root-relative path). */
+ * way is appended to it as a manifest link entry (root-relative path), and each directory
+ * left by ".." as a dir entry. */
 int view_look(struct view *v, const char *path, struct view_file *out, struct manifest *links,
 	      struct error *err);
 /* A descriptor for reading an ordinary file (VIEW_FILE), or -errno; -ENODATA for a lazy one. */

@@ -1,0 +1,15 @@
+/*
+ * Dependency files, byte for byte as gcc writes them (-MD, -MMD, -MP, -MT, -MQ).
+ * Private to engine/model/. Threads: pure functions.
+ */
+#ifndef GGFS_ENGINE_MODEL_DEPFILE_H
+#define GGFS_ENGINE_MODEL_DEPFILE_H
+
+#include "engine/model/discovery.h"
+
+/* Appends name as make wants it quoted: what -MQ does to a target. */
+void depfile_quote(const char *name, struct buf *b);
+
+void depfile_write(const struct plan_depfile *d, const struct headers *headers, struct buf *b);
+
+#endif

@@ -1,0 +1,422 @@
+#include "engine/model/view.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "engine/model/mount_table.h"
+#include "engine/model/view_impl.h"
+#include "engine/placeholder.h"
+
+enum { LINKS_MAX = 40 }; /* as the kernel's MAXSYMLINKS */
+
+/* A directory by the name it was asked for. What was passed on the way to it is a tree: first
+ * the parent's, then this one's own entry, then what the link's target passed. */
+struct dir {
+	char *path;  /* as asked for, absolute */
+	char *real;  /* "" for the root; NULL when there is no such directory */
+	const struct dir *parent, *target;
+	char *link_path, *link_target; /* a symbolic link passed here; or NULL */
+	char *stepped_out;             /* a directory left by ".."; or NULL */
+	bool passed; /* anything at all was passed, here or above */
+};
+
+struct view {
+	struct mount_table *table;
+	struct store *store;
+	struct index *index;
+	struct mount **mounts;
+	size_t mount_count;
+	struct dir **dirs; /* hash table by path */
+	size_t dir_count, dir_size;
+};
+
+struct view *view_new(struct mount_table *mounts, struct store *store, struct index *index)
+{
+	struct view *v = xcalloc(1, sizeof(*v));
+	v->table = mounts;
+	v->store = store;
+	v->index = index;
+	mount_table_snapshot(mounts, &v->mounts, &v->mount_count);
+	return v;
+}
+
+void view_free(struct view *v)
+{
+	if (!v)
+		return;
+	for (size_t i = 0; i < v->dir_size; i++) {
+		struct dir *d = v->dirs[i];
+		if (!d)
+			continue;
+		free(d->path);
+		free(d->real);
+		free(d->link_path);
+		free(d->link_target);
+		free(d->stepped_out);
+		free(d);
+	}
+	free(v->dirs);
+	for (size_t i = 0; i < v->mount_count; i++)
+		mount_unref(v->mounts[i]);
+	free(v->mounts);
+	free(v);
+}
+
+struct memory *view_memory(struct view *v)
+{
+	return mount_table_memory(v->table);
+}
+
+struct store *view_store(struct view *v)
+{
+	return v->store;
+}
+
+struct mount_table *view_mounts(struct view *v)
+{
+	return v->table;
+}
+
+void view_file_release(struct view_file *f)
+{
+	ref_release(&f->ref);
+	free(f->real_path);
+	*f = (struct view_file){ 0 };
+}
+
+/* --- where a path really is ------------------------------------------------------------------- */
+
+/* The descriptor and the path below it that stand for a real path; "" is the directory itself. */
+static int locate(const struct view *v, const char *real, const char **rest)
+{
+	const struct mount *best = NULL;
+	for (size_t i = 0; i < v->mount_count; i++)
+		if (mount_has(v->mounts[i], real) && (!best || v->mounts[i]->len > best->len))
+			best = v->mounts[i];
+	if (!best) {
+		*rest = *real ? real : "/";
+		return AT_FDCWD;
+	}
+	*rest = real + best->len;
+	while (**rest == '/')
+		++*rest;
+	return best->fd;
+}
+
+int view_lstat(struct view *v, const char *real_path, struct stat *st)
+{
+	const char *rest;
+	int fd = locate(v, real_path, &rest);
+	int flags = AT_SYMLINK_NOFOLLOW | (*rest ? 0 : AT_EMPTY_PATH);
+	return fstatat(fd, rest, st, flags) < 0 ? -errno : 0;
+}
+
+static char *read_link(const struct view *v, const char *real_path)
+{
+	char target[PATH_MAX];
+	const char *rest;
+	int fd = locate(v, real_path, &rest);
+	ssize_t len = readlinkat(fd, rest, target, sizeof(target));
+	if (len <= 0 || len == (ssize_t)sizeof(target))
+		return NULL;
+	return xstrndup(target, (size_t)len);
+}
+
+static uint64_t hash_path(const char *path, size_t len)
+{
+	uint64_t h = 14695981039346656037u;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)path[i]) * 1099511628211u;
+	return h;
+}
+
+static struct dir **dir_slot(struct view *v, const char *path, size_t len)
+{
+	for (size_t at = hash_path(path, len);; at++) {
+		struct dir **slot = &v->dirs[at & (v->dir_size - 1)];
+		if (!*slot || (strncmp((*slot)->path, path, len) == 0 && !(*slot)->path[len]))
+			return slot;
+	}
+}
+
+static void remember_dir(struct view *v, struct dir *d)
+{
+	if (2 * (v->dir_count + 1) > v->dir_size) {
+		struct dir **old = v->dirs;
+		size_t old_size = v->dir_size;
+		v->dir_size = old_size ? 2 * old_size : 64;
+		v->dirs = xcalloc(v->dir_size, sizeof(*v->dirs));
+		for (size_t i = 0; i < old_size; i++)
+			if (old[i])
+				*dir_slot(v, old[i]->path, strlen(old[i]->path)) = old[i];
+		free(old);
+	}
+	*dir_slot(v, d->path, strlen(d->path)) = d;
+	v->dir_count++;
+}
+
+static const struct dir *find_dir(struct view *v, const char *path, size_t len, unsigned links);
+
+/* A link's target as an absolute path, seen from the real directory that holds the link. */
+static char *absolute_target(const char *real_dir, const char *target)
+{
+	return target[0] == '/' ? xstrdup(target) : xformat("%s/%s", real_dir, target);
+}
+
+static void enter_component(struct view *v, struct dir *d, const char *name, size_t len,
+			    unsigned links)
+{
+	const char *above = d->parent->real;
+	if (len == 0 || (len == 1 && name[0] == '.')) {
+		d->real = xstrdup(above);
+		return;
+	}
+	if (len == 2 && name[0] == '.' && name[1] == '.') {
+		const char *slash = strrchr(above, '/');
+		d->real = xstrndup(above, slash ? (size_t)(slash - above) : 0);
+		d->stepped_out = *above ? xstrdup(above) : NULL;
+		return;
+	}
+	scoped_free char *real = xformat("%s/%.*s", above, (int)len, name);
+	struct stat st;
+	if (view_lstat(v, real, &st) < 0)
+		return;
+	if (S_ISDIR(st.st_mode)) {
+		d->real = steal(&real);
+		return;
+	}
+	scoped_free char *target = S_ISLNK(st.st_mode) && links < LINKS_MAX ? read_link(v, real) : NULL;
+	if (!target)
+		return;
+	scoped_free char *next = absolute_target(above, target);
+	if (strlen(next) >= PATH_MAX)
+		return;
+	d->target = find_dir(v, next, strlen(next), links + 1);
+	if (!d->target || !d->target->real)
+		return;
+	d->real = xstrdup(d->target->real);
+	d->link_path = steal(&real);
+	d->link_target = steal(&target);
+}
+
+/* The directory named by the first len bytes of an absolute path; the result's real is NULL when
+ * it is none. Never NULL. */
+static const struct dir *find_dir(struct view *v, const char *path, size_t len, unsigned links)
+{
+	while (len > 0 && path[len - 1] == '/')
+		len--;
+	if (v->dir_size) {
+		struct dir **slot = dir_slot(v, path, len);
+		if (*slot)
+			return *slot;
+	}
+	struct dir *d = xcalloc(1, sizeof(*d));
+	if (len == 0) {
+		d->real = xstrdup("");
+	} else {
+		size_t cut = len;
+		while (path[cut - 1] != '/')
+			cut--;
+		d->parent = find_dir(v, path, cut - 1, links);
+		if (d->parent->real)
+			enter_component(v, d, path + cut, len - cut, links);
+		d->passed = d->parent->passed || d->link_path || d->stepped_out ||
+			    (d->target && d->target->passed);
+	}
+	d->path = xstrndup(path, len);
+	remember_dir(v, d);
+	return d;
+}
+
+static void report_passed(const struct dir *d, struct manifest *links)
+{
+	if (!links)
+		return;
+	for (; d && d->passed; d = d->parent) {
+		if (d->link_path)
+			manifest_add_link(links, d->link_path + 1, d->link_target);
+		if (d->stepped_out)
+			manifest_add_dir(links, d->stepped_out + 1);
+		if (d->target)
+			report_passed(d->target, links);
+	}
+}
+
+/* --- looking ----------------------------------------------------------------------------------- */
+
+static int open_real(const struct view *v, const char *real)
+{
+	const char *rest;
+	int dir = locate(v, real, &rest);
+	int fd = openat(dir, *rest ? rest : ".", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int look_at_file(struct view *v, struct view_file *out, struct error *err)
+{
+	out->kind = S_ISREG(out->st.st_mode) ? VIEW_FILE : S_ISDIR(out->st.st_mode) ? VIEW_DIR : VIEW_OTHER;
+	if (out->kind != VIEW_FILE || out->st.st_size != PLACEHOLDER_SIZE)
+		return 0;
+	scoped_fd int fd = open_real(v, out->real_path);
+	if (fd < 0)
+		return error_set(err, fd == -ENOENT ? -EAGAIN : fd, "cannot open %s: %s", out->real_path,
+				 strerror(-fd));
+	struct error why = ERROR_INIT;
+	int r = placeholder_read_fd(fd, &out->st, &out->ref, &why);
+	if (r == 0)
+		out->kind = VIEW_LAZY;
+	else if (r != -ENOENT)
+		return error_set(err, r, "%s: %s", out->real_path, error_text(&why));
+	return 0;
+}
+
+static int look(struct view *v, const char *path, unsigned links_passed, struct view_file *out,
+		struct manifest *links, struct error *err)
+{
+	size_t len = strlen(path);
+	size_t cut = len;
+	while (cut > 0 && path[cut - 1] != '/')
+		cut--;
+	const char *name = path + cut;
+	bool as_dir = !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+	const struct dir *d = find_dir(v, path, as_dir ? len : cut, links_passed);
+	if (!d->real)
+		return 0;
+	report_passed(d, links);
+	scoped_free char *real = as_dir ? xstrdup(d->real) : xformat("%s/%s", d->real, name);
+	int r = view_lstat(v, real, &out->st);
+	if (r == -ENOENT || r == -ENOTDIR || r == -ENAMETOOLONG)
+		return 0;
+	if (r < 0)
+		return error_set(err, r, "cannot look at %s: %s", real, strerror(-r));
+	if (S_ISLNK(out->st.st_mode)) {
+		scoped_free char *target = links_passed < LINKS_MAX ? read_link(v, real) : NULL;
+		if (!target)
+			return 0;
+		if (links)
+			manifest_add_link(links, real + 1, target);
+		scoped_free char *next = absolute_target(d->real, target);
+		if (strlen(next) >= PATH_MAX)
+			return 0;
+		return look(v, next, links_passed + 1, out, links, err);
+	}
+	out->real_path = *real ? steal(&real) : xstrdup("/");
+	return look_at_file(v, out, err);
+}
+
+int view_look(struct view *v, const char *path, struct view_file *out, struct manifest *links,
+	      struct error *err)
+{
+	if (path[0] != '/')
+		return error_set(err, -EINVAL, "%s is not an absolute path", path);
+	struct view_file found = { 0 };
+	if (strlen(path) >= PATH_MAX) {
+		*out = found; /* as for the kernel: no such file */
+		return 0;
+	}
+	int r = look(v, path, 0, &found, links, err);
+	if (r < 0) {
+		view_file_release(&found);
+		return r;
+	}
+	*out = found;
+	return 0;
+}
+
+int view_open(struct view *v, const char *path, struct error *err)
+{
+	struct view_file f = { 0 };
+	int r = view_look(v, path, &f, NULL, err);
+	if (r < 0)
+		return r;
+	if (f.kind == VIEW_FILE) {
+		r = open_real(v, f.real_path);
+		if (r < 0)
+			error_set(err, r, "cannot open %s: %s", path, strerror(-r));
+	} else {
+		r = f.kind == VIEW_ABSENT ? -ENOENT : f.kind == VIEW_LAZY ? -ENODATA : -EINVAL;
+		error_set(err, r, "%s is %s", path, f.kind == VIEW_ABSENT ? "not there" :
+			  f.kind == VIEW_LAZY ? "lazy" : "not a file");
+	}
+	view_file_release(&f);
+	return r;
+}
+
+int view_read(struct view *v, const char *path, size_t max, struct buf *b, struct error *err)
+{
+	scoped_fd int fd = view_open(v, path, err);
+	if (fd < 0)
+		return fd;
+	int r = read_all(fd, b, max);
+	return r < 0 ? error_set(err, r, "cannot read %s: %s", path, strerror(-r)) : 0;
+}
+
+/* --- inputs ------------------------------------------------------------------------------------ */
+
+/* Puts the file into the store; the digest is remembered only for what was really read. */
+static int store_file(struct view *v, const struct view_file *f, struct ref *out,
+		      struct error *err)
+{
+	scoped_fd int fd = open_real(v, f->real_path);
+	if (fd < 0)
+		return error_set(err, fd == -ENOENT ? -EAGAIN : fd, "cannot open %s: %s", f->real_path,
+				 strerror(-fd));
+	int r = store_put_fd(v->store, fd, &out->digest, &out->size_bytes, err);
+	if (r < 0)
+		return r;
+	struct stat st;
+	if (fstat(fd, &st) == 0 && st.st_ino == f->st.st_ino && st.st_size == f->st.st_size &&
+	    memcmp(&st.st_mtim, &f->st.st_mtim, sizeof(st.st_mtim)) == 0 &&
+	    memcmp(&st.st_ctim, &f->st.st_ctim, sizeof(st.st_ctim)) == 0)
+		index_stat_put(v->index, &st, &out->digest);
+	return 0;
+}
+
+int view_blob(struct view *v, const struct view_file *f, struct ref *out, struct error *err)
+{
+	struct memory *memory = view_memory(v);
+	*out = (struct ref){ .kind = REF_BLOB, .size_bytes = (uint64_t)f->st.st_size };
+	bool known = memory_digest_get(memory, &f->st, &out->digest);
+	if (!known && index_stat_get(v->index, &f->st, &out->digest) == 0) {
+		memory_digest_put(memory, &f->st, &out->digest);
+		known = true;
+	}
+	if (known && store_has(v->store, &out->digest, NULL, NULL) == 0)
+		return 0;
+	return store_file(v, f, out, err);
+}
+
+int view_input_file(struct view *v, const struct view_file *f, struct manifest *into,
+		    struct error *err)
+{
+	if (f->kind == VIEW_LAZY) {
+		manifest_add_file(into, f->real_path + 1, f->st.st_mode, &f->ref);
+		return 0;
+	}
+	struct ref ref;
+	int r = view_blob(v, f, &ref, err);
+	if (r < 0)
+		return r;
+	manifest_add_file(into, f->real_path + 1, f->st.st_mode, &ref);
+	return 0;
+}
+
+int view_input(struct view *v, const char *path, struct manifest *into, struct error *err)
+{
+	struct view_file f = { 0 };
+	int r = view_look(v, path, &f, into, err);
+	if (r < 0)
+		return r;
+	if (f.kind == VIEW_ABSENT)
+		r = error_set(err, -ENOENT, "%s is not there", path);
+	else if (f.kind == VIEW_DIR)
+		r = error_set(err, -EISDIR, "%s is a directory", path);
+	else if (f.kind == VIEW_OTHER)
+		r = error_set(err, -EINVAL, "%s is no ordinary file", path);
+	else
+		r = view_input_file(v, &f, into, err);
+	view_file_release(&f);
+	return r;
+}
