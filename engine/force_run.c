@@ -52,6 +52,18 @@ static int code_of(enum outcome outcome)
 	}
 }
 
+/* The last word on it when no thunk is found that makes the blob. */
+static void name_absent(struct shared_failure *failure, const struct digest *absent)
+{
+	char *old = failure->failure.reason;
+	failure->has_absent = true;
+	failure->absent = *absent;
+	failure->failure.reason =
+		xformat("the blob %s is not in the store, or broken, and no thunk is known that makes "
+			"it: %s", digest_hex(absent).text, old);
+	free(old);
+}
+
 static void run_failed(struct node *n, struct engine_result *r, const char *engine)
 {
 	const char *tail = r->stderr_tail ? r->stderr_tail : "";
@@ -62,8 +74,8 @@ static void run_failed(struct node *n, struct engine_result *r, const char *engi
 	free(failure->failure.engine);
 	failure->failure.engine = xstrdup(r->memo.engine ? r->memo.engine : engine);
 	failure->failure.exit_status = r->exit_status;
-	failure->has_absent = r->outcome == OUTCOME_BAD_INPUT && r->has_absent;
-	failure->absent = r->absent;
+	if (r->outcome == OUTCOME_BAD_INPUT && r->has_absent)
+		name_absent(failure, &r->absent);
 	notice_event(n, FORCE_EVENT_FAILED, *tail ? tail : reason_of(r));
 	node_settle_failure(n, failure);
 }

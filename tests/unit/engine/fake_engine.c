@@ -59,10 +59,11 @@ static bool read_manifest(struct fake_engine *fake, const struct manifest *m, st
 			abort();
 		if (b->len && b->data[b->len - 1] != '(')
 			buf_add_char(b, ',');
-		if (!read_input(fake, &e->ref.digest, b, r))
-			return false;
-		if (e->ref.kind == REF_BLOB)
+		if (e->ref.kind == REF_BLOB) {
+			if (!read_input(fake, &e->ref.digest, b, r))
+				return false;
 			continue;
+		}
 		scoped_manifest struct manifest tree = MANIFEST_INIT;
 		scoped_buf struct buf text = BUF_INIT;
 		if (!read_input(fake, &e->ref.digest, &text, r) ||
