@@ -37,10 +37,13 @@ int placeholder_decode(const char *bytes, size_t len, struct ref *out, struct er
 	struct error why = ERROR_INIT;
 	scoped_ref struct ref ref = REF_INIT;
 	const char *at = bytes + strlen(HEAD), *end = bytes + len;
-	if (ref_decode(&at, end, &ref, &why) < 0)
-		return error_set(err, -EBADMSG, "a damaged placeholder: %s", error_text(&why));
-	if (*at != '\n')
+	const char *line_end = memchr(at, '\n', (size_t)(end - at));
+	if (!line_end)
 		return error_set(err, -EBADMSG, "a damaged placeholder: no newline after the ref");
+	if (ref_decode(&at, line_end, &ref, &why) < 0)
+		return error_set(err, -EBADMSG, "a damaged placeholder: %s", error_text(&why));
+	if (at != line_end)
+		return error_set(err, -EBADMSG, "a damaged placeholder: more than a ref on its line");
 	for (at++; at < end - 1; at++)
 		if (*at != ' ')
 			return error_set(err, -EBADMSG, "a damaged placeholder: bytes after the ref");
