@@ -18,7 +18,10 @@ enum {
 static int count_pages(void *arg, sqlite3 *db, const char *name, int pages)
 {
 	(void)db, (void)name;
-	((struct index *)arg)->wal_pages = pages;
+	struct index *ix = arg;
+	ix->wal_pages = pages;
+	if (pages > WAL_PAGES_MAX)
+		pthread_cond_signal(&ix->wake);
 	return SQLITE_OK;
 }
 
@@ -228,21 +231,35 @@ static void checkpoint(struct index *ix)
 	sqlite3 *db;
 	pthread_mutex_lock(&ix->files);
 	if (index_schema_connect(store_local_dirfd(ix->store), SQLITE_OPEN_READWRITE, &db, NULL) == 0) {
-		sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		/* A connection that has read nothing yet does not know of the log. */
+		sqlite3_exec(db, "PRAGMA user_version; PRAGMA wal_checkpoint(PASSIVE)", NULL, NULL,
+			     NULL);
 		sqlite3_close(db);
 	}
 	pthread_mutex_unlock(&ix->files);
 }
 
-/* Does the one thing that is due, with the lock dropped meanwhile where that takes long. */
+/* Locked; the lock is dropped meanwhile. */
+static void refill(struct index *ix)
+{
+	struct error err = ERROR_INIT;
+	ix->refill = false;
+	pthread_mutex_unlock(&ix->lock);
+	if (index_refill(ix, &err) < 0)
+		log_warning("%s", err.text);
+	pthread_mutex_lock(&ix->lock);
+}
+
+/* Does the one thing that is due. */
 static void commit_or_wait(struct index *ix)
 {
 	struct error err = ERROR_INIT;
 	if (ix->refill) {
-		ix->refill = false;
+		refill(ix);
+	} else if (ix->wal_pages > WAL_PAGES_MAX) {
+		ix->wal_pages = 0;
 		pthread_mutex_unlock(&ix->lock);
-		if (index_refill(ix, &err) < 0)
-			log_warning("%s", err.text);
+		checkpoint(ix);
 		pthread_mutex_lock(&ix->lock);
 	} else if (!ix->in_transaction) {
 		pthread_cond_wait(&ix->wake, &ix->lock);
@@ -251,12 +268,8 @@ static void commit_or_wait(struct index *ix)
 	} else {
 		if (index_commit(ix, &err) < 0)
 			log_warning("%s", err.text);
-		bool full = ix->wal_pages > WAL_PAGES_MAX;
-		ix->wal_pages = 0;
-		index_unlock(ix);
-		if (full)
-			checkpoint(ix);
-		pthread_mutex_lock(&ix->lock);
+		if (ix->damaged)
+			mend(ix);
 	}
 }
 

@@ -171,8 +171,9 @@ int index_schema_connect(int dirfd, int flags, sqlite3 **out, struct error *err)
  */
 static int set_up(sqlite3 *db, struct error *err)
 {
-	if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-			 "PRAGMA cache_size=-8192", NULL, NULL, NULL) != SQLITE_OK)
+	static const char text[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+				   "PRAGMA cache_size=-8192; PRAGMA journal_size_limit=16777216";
+	if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
 		return damaged(db, "set up", err);
 	return 0;
 }
