@@ -156,13 +156,15 @@ static int collect_tree(struct store *s, int root, const char *path, struct ref 
 static int read_yielded(struct store *s, int fd, const struct stat *st, const char *path,
 			struct ref *ref, struct error *err)
 {
-	int r = placeholder_read_fd(fd, st, ref, err);
+	struct error reason = ERROR_INIT;
+	int r = placeholder_read_fd(fd, st, ref, &reason);
 	if (r == -ENOENT)
 		return 0;
 	if (r == -EBADMSG)
-		return error_set(err, BROKEN_PROMISE, "its output %s is a damaged placeholder", path);
+		return error_set(err, BROKEN_PROMISE, "its output %s is %s", path,
+				 error_text(&reason));
 	if (r < 0)
-		return r;
+		return error_set(err, r, "%s", error_text(&reason));
 	r = store_has(s, &ref->digest, NULL, err);
 	if (r == -ENOENT)
 		r = error_set(err, BROKEN_PROMISE,

@@ -48,16 +48,18 @@ static int enter_namespaces(struct error *err)
 	return r < 0 ? r : write_map("/proc/self/gid_map", gid, err);
 }
 
-/* A clone of what path shows, not attached anywhere. */
+/* A clone of what path shows, not attached anywhere. With what is mounted below: in a user
+ * namespace the kernel lets nobody look under a mount of outside. */
 static int clone_mount(const char *path, uint64_t attributes, struct error *err)
 {
 	scoped_fd int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
-					OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+					OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (fd < 0)
 		return error_errno(err, "cannot take hold of %s", path);
 	struct mount_attr attr = { .attr_set = attributes };
 	if (attributes &&
-	    syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+	    syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
+		    sizeof(attr)) < 0)
 		return error_errno(err, "cannot make a mount of %s read-only", path);
 	return steal_fd(&fd);
 }

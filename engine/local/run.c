@@ -126,6 +126,7 @@ static void judge(struct run *run, const struct plan *p, const struct slot_answe
 	} else if (a->timed_out) {
 		scoped_free char *reason = xformat("killed after its timeout of %u s",
 						   run->job->thunk->timeout_s);
+		run->out->exit_status = 128 + SIGKILL;
 		set_reason(run, OUTCOME_TIMED_OUT, reason);
 	} else if (result->end == JOB_ENDED || result->end == JOB_NOT_EXECUTED) {
 		judge_end(run, a);

@@ -323,16 +323,30 @@ static int wait_once(struct wait *w, const struct slot_run *run, struct slot_ans
 	return 0;
 }
 
+/* A runner that died while it had nothing to do has lost nothing: another takes the job. */
+static int send_job(struct slot *s, const struct buf *b, struct error *err)
+{
+	int r = -EPIPE;
+	for (int tries = 0; r == -EPIPE && tries < 2; tries++) {
+		r = slot_start(s, err);
+		if (r < 0)
+			return r;
+		s->busy = true;
+		r = job_send(s->socket, JOB_RUN, b->data, b->len, -1);
+		if (r < 0)
+			slot_stop(s);
+	}
+	return r < 0 ? error_set(err, r, "cannot give a runner its job: %s", strerror(-r)) : 0;
+}
+
 int slot_run(struct slot *s, const struct job *job, const struct slot_run *run,
 	     struct slot_answer *out, struct error *err)
 {
 	scoped_buf struct buf b = BUF_INIT;
-	int r = slot_start(s, err);
+	job_encode(job, &b);
+	int r = send_job(s, &b, err);
 	if (r < 0)
 		return r;
-	job_encode(job, &b);
-	s->busy = true;
-	r = job_send(s->socket, JOB_RUN, b.data, b.len, -1);
 	struct wait w = { .slot = s, .deadline_ms = now_ms() + run->timeout_ms };
 	bool done = false;
 	while (r == 0 && !done)
