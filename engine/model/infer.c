@@ -70,7 +70,7 @@ static void work_release(struct work *w)
 		free(w->outputs[i].path);
 	free(w->outputs);
 	inputs_release(&w->in);
-	plan_release(&w->plan);
+	model_plan_release(&w->plan);
 	view_free(w->v);
 }
 

@@ -11,7 +11,7 @@ static void source_release(struct plan_source *s)
 	strv_release(&s->depfile.targets);
 }
 
-void plan_release(struct plan *p)
+void model_plan_release(struct plan *p)
 {
 	free(p->reason);
 	free(p->linker);

@@ -102,11 +102,11 @@ struct plan {
 
 #define PLAN_INIT ((struct plan){ 0 })
 
-void plan_release(struct plan *p);
+void model_plan_release(struct plan *p);
 
 static inline void scoped_plan_(struct plan *p)
 {
-	plan_release(p);
+	model_plan_release(p);
 }
 #define scoped_plan scoped(scoped_plan_)
 
