@@ -9,13 +9,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "common/io.h"
 #include "engine/local/filter.h"
 #include "engine/local/isolate.h"
 #include "engine/local/weak.h"
 
-enum { STACK_BYTES = 64 << 10 };
+enum { STACK_BYTES = 64 << 10, BUSY_TRIES_MAX = 2000 };
 
 /* The child's until execve: the launcher waits for that. */
 static char stack[STACK_BYTES] __attribute__((aligned(16)));
@@ -58,6 +59,20 @@ static int enter_world(const struct start *s)
 	return isolate_drop_all();
 }
 
+/* A process that the engine's is just starting may still hold, until its own execve, the
+ * descriptor that an executable copy was written through: busy for that long. */
+static int execute(const struct start *s)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	for (int tries = 0;; tries++) {
+		execve(s->program, (char *const *)(uintptr_t)s->job->argv,
+		       (char *const *)(uintptr_t)s->job->envp);
+		if (errno != ETXTBSY || tries == BUSY_TRIES_MAX)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* Runs in the launcher's memory (CLONE_VM): allocates nothing, changes only s->error. */
 static int start_child(void *arg)
 {
@@ -69,11 +84,8 @@ static int start_child(void *arg)
 	int r = enter_world(s);
 	if (r == 0 && s->trace.filter)
 		r = listen_trace(s);
-	if (r == 0) {
-		execve(s->program, (char *const *)(uintptr_t)s->job->argv,
-		       (char *const *)(uintptr_t)s->job->envp);
-		r = -errno;
-	}
+	if (r == 0)
+		r = execute(s);
 	s->error = -r;
 	_exit(127);
 }

@@ -330,9 +330,11 @@ static int choose_mode(struct slot_options *options, char **why, struct error *e
 		return 0;
 	if (r == -EPIPE || (asked && strcmp(asked, "namespaces") == 0))
 		return error_set(err, r, "%s", error_text(&reason));
-	*why = xstrdup(error_text(&reason));
 	options->weak = true;
-	return 0;
+	r = try_mode(options, err);
+	if (r == 0)
+		*why = xstrdup(error_text(&reason));
+	return r;
 }
 
 int engine_local_new(struct store *store, unsigned jobs, struct engine **out, struct error *err)

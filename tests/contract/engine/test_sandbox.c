@@ -226,7 +226,9 @@ static void two_hundred_jobs_leave_nothing_behind(void **state)
 	}
 	for (size_t i = 0; i < COUNT; i++) {
 		pending_wait(&p[i]);
-		assert_int_equal(p[i].result.outcome, i % 7 ? OUTCOME_DONE : OUTCOME_FAILED);
+		if (p[i].result.outcome != (i % 7 ? OUTCOME_DONE : OUTCOME_FAILED))
+			fail_msg("%zu: outcome %d: %s; it said: %s", i, p[i].result.outcome,
+				 p[i].result.reason, p[i].result.stderr_tail);
 		pending_release(&p[i]);
 		thunk_release(&thunks[i]);
 	}
