@@ -1,0 +1,36 @@
+/*
+ * The mounts of ggfs as /proc/self/mountinfo lists them; nothing here touches a mount. Private to fs/.
+ *
+ * Which process serves a mount the kernel does not tell: each keeps a file STORE/service/mounts/MAJOR:MINOR, with its
+ * pid, locked while it lives.
+ */
+#ifndef GGFS_FS_MOUNTINFO_H
+#define GGFS_FS_MOUNTINFO_H
+
+#include "common/buf.h"
+#include "fs/mount.h"
+
+enum { MOUNTINFO_BYTES_MAX = 64 << 20 };
+
+struct mountinfo_entry {
+	char *directory;
+	char *store;    /* NULL: not a mount of ours */
+	char *device;   /* "MAJOR:MINOR" */
+};
+
+void mountinfo_entry_release(struct mountinfo_entry *e);
+
+/* Decodes one line; false when it is malformed. */
+bool mountinfo_parse(const char *line, size_t len, struct mountinfo_entry *out);
+
+/* The topmost mount at directory. -ENOENT: there is none. */
+int mountinfo_find(const char *directory, struct mountinfo_entry *out, struct error *err);
+
+/* Records this process as the one that serves the mount at directory; the descriptor returned holds
+ * the lock. *name (yours) is what to unlink, relative to store_fd, at the end. */
+int mountinfo_record(int store_fd, const char *directory, char **name, struct error *err);
+
+/* Whose record it is: its pid; 0 unknown. *stale when the record says that it has gone. */
+int mountinfo_server(const struct mountinfo_entry *e, bool *stale);
+
+#endif
