@@ -45,8 +45,6 @@ int index_flush(struct index *ix, struct error *err)
 	return r;
 }
 
-/* --- memos ------------------------------------------------------------------------------------- */
-
 /* Locked. */
 static int write_sizes(struct index *ix, const struct memo *memo, struct error *err)
 {
@@ -180,8 +178,6 @@ int index_refill(struct index *ix, struct error *err)
 	return r == -ECANCELED ? 0 : r;
 }
 
-/* --- sizes --------------------------------------------------------------------------------------- */
-
 int index_size_get(struct index *ix, const char *output_path, uint64_t *size_bytes)
 {
 	sqlite3_stmt *q = index_lock(ix, STATEMENT_SIZE_GET);
@@ -192,8 +188,6 @@ int index_size_get(struct index *ix, const char *output_path, uint64_t *size_byt
 	index_unlock(ix);
 	return r == 1 ? 0 : r == 0 ? -ENOENT : r;
 }
-
-/* --- the stat cache -------------------------------------------------------------------------------- */
 
 static int64_t time_ns(const struct timespec *t)
 {
@@ -231,8 +225,6 @@ void index_stat_put(struct index *ix, const struct stat *st, const struct digest
 	index_write(ix, q, NULL);
 	index_unlock(ix);
 }
-
-/* --- times of use ------------------------------------------------------------------------------------ */
 
 void index_access(struct index *ix, const struct digest *blob)
 {

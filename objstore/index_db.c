@@ -13,8 +13,6 @@ enum {
 	REOPEN_MS = 1000,     /* between tries when it cannot be made anew */
 };
 
-/* --- the connection ---------------------------------------------------------------------------- */
-
 static int count_pages(void *arg, sqlite3 *db, const char *name, int pages)
 {
 	(void)db, (void)name;
@@ -88,8 +86,6 @@ static void mend(struct index *ix)
 	ix->reopen_at_ms = now_ms() + REOPEN_MS;
 	pthread_cond_signal(&ix->wake);
 }
-
-/* --- statements --------------------------------------------------------------------------------- */
 
 static void end_statement(struct index *ix)
 {
@@ -214,8 +210,6 @@ bool index_column_digest(sqlite3_stmt *q, int column, struct digest *out)
 	return true;
 }
 
-/* --- the committer --------------------------------------------------------------------------------- */
-
 static void wait_until(struct index *ix, int64_t when_ms)
 {
 	struct timespec t = {
@@ -299,8 +293,6 @@ static int start_committer(struct index *ix, struct error *err)
 	ix->has_committer = true;
 	return 0;
 }
-
-/* --- opening and closing ------------------------------------------------------------------------------ */
 
 int index_db_open(struct index *ix, bool *rebuilt, struct error *err)
 {

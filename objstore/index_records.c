@@ -13,8 +13,6 @@ static const char *tail(const char *text)
 	return len > FAILURE_STDERR_MAX ? text + len - FAILURE_STDERR_MAX : text;
 }
 
-/* --- failures ---------------------------------------------------------------------------------- */
-
 void failure_release(struct failure *f)
 {
 	free(f->reason);
@@ -79,8 +77,6 @@ int index_failure_delete(struct index *ix, const struct digest *thunk)
 	index_unlock(ix);
 	return r < 0 ? r : was_there ? 0 : -ENOENT;
 }
-
-/* --- the log ------------------------------------------------------------------------------------- */
 
 void log_record_release(struct log_record *r)
 {

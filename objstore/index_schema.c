@@ -11,7 +11,7 @@
 enum {
 	SCHEMA_VERSION = 1,
 	APPLICATION_ID = 0x67676673, /* "ggfs" */
-	BUSY_MS = 5000, /* others hold it only while they commit */
+	BUSY_MS = 1000, /* another index on this store holds it for INDEX_COMMIT_MS at most */
 	/* Files up to this size are checked page by page on open; that takes some milliseconds.
 	 * Damage in larger ones shows when the page is read. */
 	CHECKED_BYTES_MAX = 4 << 20,

@@ -61,15 +61,15 @@ static int absent(struct error *err, const char *what, const struct digest *d)
 	return error_set(err, -ENOENT, "%s %s is not in the store", what, digest_hex(d).text);
 }
 
-/* --- putting --------------------------------------------------------------------------------- */
+/* Of this process, so that no two of its stores use one name. */
+static atomic_uint temporary_count;
 
 /* Names carry the process, so that what dead ones left can be told from what is being written. */
 static int create_temporary(struct local *local, struct local_put *put, struct error *err)
 {
-	static atomic_uint counter;
 	for (int i = 0; i < TEMPORARY_TRIES_MAX; i++) {
 		snprintf(put->name, sizeof(put->name), "tmp/%d.%u", (int)getpid(),
-			 atomic_fetch_add(&counter, 1));
+			 atomic_fetch_add(&temporary_count, 1));
 		put->fd = openat(local->dirfd, put->name,
 				 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
 		if (put->fd >= 0)
@@ -119,14 +119,11 @@ static int rename_if_absent(int dirfd, const char *from, const char *to)
 {
 	if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) == 0)
 		return 0;
-	if (errno == EINVAL || errno == ENOSYS) { /* a filesystem that has no such rename */
-		if (linkat(dirfd, from, dirfd, to, 0) == 0)
-			unlinkat(dirfd, from, 0);
-		else
-			return -errno;
-		return 0;
-	}
-	return -errno;
+	/* These two: a filesystem that has no such rename. */
+	if ((errno != EINVAL && errno != ENOSYS) || linkat(dirfd, from, dirfd, to, 0) < 0)
+		return -errno;
+	unlinkat(dirfd, from, 0);
+	return 0;
 }
 
 /* Makes the directory of an object or memo; they are made when first needed. */
@@ -189,8 +186,6 @@ static int local_put_fd(void *impl)
 	return ((struct local_put *)impl)->fd;
 }
 
-/* --- objects --------------------------------------------------------------------------------- */
-
 static int local_get(void *impl, const struct digest *d, struct error *err)
 {
 	struct local *local = impl;
@@ -232,8 +227,6 @@ static int local_quarantine(void *impl, const struct digest *d, struct error *er
 		return 0;
 	return errno == ENOENT ? absent(err, "blob", d) : trouble(err, "move aside", path.text);
 }
-
-/* --- walking --------------------------------------------------------------------------------- */
 
 /* parent/name as a directory stream; NULL with errno. */
 static DIR *open_dir(int parent, const char *name)
@@ -293,8 +286,6 @@ static int local_iterate(void *impl, store_visit_fn *visit, void *arg, struct er
 {
 	return walk(impl, "objects", visit, arg, err);
 }
-
-/* --- memos ------------------------------------------------------------------------------------ */
 
 static int local_memo_put(void *impl, const struct digest *thunk, const char *text, size_t len,
 			  struct error *err)

@@ -29,8 +29,6 @@ void manifest_release(struct manifest *m)
 	*m = MANIFEST_INIT;
 }
 
-/* --- adding -------------------------------------------------------------------------------- */
-
 static void add_entry(struct manifest *m, const struct manifest_entry *entry)
 {
 	array_grow(m->entries, m->count, m->capacity);
@@ -63,8 +61,6 @@ void manifest_add_dir(struct manifest *m, const char *path)
 	struct manifest_entry entry = { .kind = ENTRY_DIR, .path = xstrdup(path) };
 	add_entry(m, &entry);
 }
-
-/* --- one entry ----------------------------------------------------------------------------- */
 
 void manifest_entry_encode(const struct manifest_entry *entry, struct buf *b)
 {
@@ -151,8 +147,6 @@ int manifest_entry_decode(const char *line, size_t len, struct manifest_entry *o
 	return 0;
 }
 
-/* --- the rules among entries ---------------------------------------------------------------- */
-
 /* The entries whose paths are string prefixes of the current one, shortest first: as entries are
  * sorted, everything that the current one could lie beneath is among them. */
 struct prefixes {
@@ -236,8 +230,6 @@ static bool same_facts(const struct manifest_entry *a, const struct manifest_ent
 	return a->kind == ENTRY_DIR || strcmp(a->target, b->target) == 0;
 }
 
-/* --- finishing ------------------------------------------------------------------------------ */
-
 static int compare_paths(const void *a, const void *b)
 {
 	return strcmp(((const struct manifest_entry *)a)->path,
@@ -307,8 +299,6 @@ const struct manifest_entry *manifest_find(const struct manifest *m, const char 
 	return m->count ? bsearch(&key, m->entries, m->count, sizeof(*m->entries), compare_paths) :
 			  NULL;
 }
-
-/* --- the whole text --------------------------------------------------------------------------- */
 
 void manifest_encode(const struct manifest *m, struct buf *b)
 {

@@ -43,8 +43,6 @@ const struct ref *memo_output(const struct memo *memo, const char *path)
 	return NULL;
 }
 
-/* --- encoding -------------------------------------------------------------------------------- */
-
 static int compare_outputs(const void *a, const void *b)
 {
 	return strcmp((*(const struct memo_output *const *)a)->path,
@@ -82,8 +80,6 @@ void memo_encode(const struct memo *memo, struct buf *b)
 	buf_add_format(b, "\nmicros %llu\ncost %llu\n", (unsigned long long)memo->micros,
 		       (unsigned long long)memo->cost_nanodollars);
 }
-
-/* --- decoding -------------------------------------------------------------------------------- */
 
 /* The text that is left, and the number of the line that is read next. */
 struct reader {

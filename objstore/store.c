@@ -59,8 +59,6 @@ static int mismatch(const struct store *s, const struct digest *want, const stru
 			 digest_hex(want).text, digest_hex(actual).text);
 }
 
-/* --- putting --------------------------------------------------------------------------------- */
-
 int store_put_begin(struct store *s, struct store_put **out, struct error *err)
 {
 	void *put;
@@ -257,8 +255,6 @@ int store_put_fd(struct store *s, int fd, struct digest *out, uint64_t *size_byt
 	return r;
 }
 
-/* --- getting --------------------------------------------------------------------------------- */
-
 /* An unnamed file for bytes that nobody may see before they are verified. */
 static int open_spool(struct error *err)
 {
@@ -394,8 +390,6 @@ int store_iterate(struct store *s, store_visit_fn *visit, void *arg, struct erro
 {
 	return s->ops->iterate(s->impl, visit, arg, err);
 }
-
-/* --- memos ------------------------------------------------------------------------------------ */
 
 int store_memo_put(struct store *s, const struct memo *memo, struct error *err)
 {

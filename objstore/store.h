@@ -80,8 +80,9 @@ enum store_sync {
  * memo/ab/cd..., tmp/, quarantine/, service/ (the service's lock, socket, log), index.sqlite.
  *
  * Opens, creating when create is set (directory 0700). Refuses, with -EPERM, a directory owned by
- * somebody else (root may not use another's either), with -EPROTO one whose format is newer
- * than ours, with -ENOTEMPTY to create in a directory that holds other things.
+ * somebody else (root may not use another's either) or that others may write in, with -EPROTO one
+ * whose format is newer than ours, with -ENOTEMPTY to create in a directory that holds other things.
+ * -ENOENT: there is no store there and create is not set.
  * Leftovers in tmp/ of dead processes are removed on open.
  */
 int store_open_local(const char *path, bool create, enum store_sync sync, struct store **out,

@@ -1,110 +1,7 @@
 /* The contract of struct store, run over the backend that the first argument names. */
-#include "tests/lib/test.h"
+#include "tests/contract/store/fixture.h"
 
 #include <pthread.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "tests/contract/store/backend.h"
-
-enum { LARGE_BYTES = (3 << 20) + 17 };
-
-static const struct backend *backend;
-
-struct fixture {
-	char *directory; /* the store's */
-	char *files;     /* for what is put */
-	struct store *store;
-	char *large;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = xcalloc(1, sizeof(*f));
-	struct error err;
-	f->directory = test_directory();
-	f->files = test_directory();
-	f->large = xmalloc(LARGE_BYTES);
-	for (size_t i = 0; i < LARGE_BYTES; i++)
-		f->large[i] = (char)(i * 2654435761u >> 13);
-	assert_ok(backend->open(f->directory, &f->store, &err));
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-	fake_faults = (struct fake_faults){ 0 };
-	store_free(f->store);
-	test_directory_remove(f->directory);
-	test_directory_remove(f->files);
-	free(f->large);
-	free(f);
-	return 0;
-}
-
-static struct digest put(struct fixture *f, const char *text)
-{
-	struct error err;
-	struct digest d;
-	assert_ok(store_put_bytes(f->store, text, strlen(text), &d, &err));
-	return d;
-}
-
-static void assert_holds(struct fixture *f, const struct digest *d, const char *bytes, size_t len)
-{
-	struct error err;
-	scoped_buf struct buf b = BUF_INIT;
-	uint64_t size;
-	assert_ok(store_get_bytes(f->store, d, len, &b, &err));
-	assert_int_equal(b.len, len);
-	assert_memory_equal(b.data, bytes, len);
-	assert_ok(store_has(f->store, d, &size, &err));
-	assert_int_equal(size, len);
-	scoped_fd int fd = -1;
-	assert_ok(fd = store_get(f->store, d, &err));
-	buf_reset(&b);
-	assert_ok(read_all(fd, &b, len));
-	assert_int_equal(b.len, len);
-	assert_memory_equal(b.data, bytes, len);
-}
-
-static int count_one(void *arg, const struct digest *d, uint64_t size_bytes)
-{
-	(void)d, (void)size_bytes;
-	(*(int *)arg)++;
-	return 0;
-}
-
-static int count_blobs(struct fixture *f)
-{
-	struct error err;
-	int count = 0;
-	assert_ok(store_iterate(f->store, count_one, &count, &err));
-	return count;
-}
-
-static int open_file(struct fixture *f, const void *bytes, size_t len)
-{
-	struct error err;
-	scoped_free char *path = xformat("%s/file", f->files);
-	assert_ok(replace_file_at(AT_FDCWD, path, bytes, len, 0600, &err));
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	return fd;
-}
-
-/* Puts these bytes where the store has the blob, behind its back. */
-static void damage(struct fixture *f, const struct digest *d, const char *bytes)
-{
-	struct error err;
-	scoped_free char *path = backend->object_path(f->directory, d);
-	assert_int_equal(access(path, F_OK), 0);
-	assert_ok(replace_file_at(AT_FDCWD, path, bytes, strlen(bytes), 0600, &err));
-}
-
-/* --- blobs ------------------------------------------------------------------------------------- */
 
 static void bytes_put_come_back_whatever_their_number(void **state)
 {
@@ -260,8 +157,6 @@ static void descriptor_outlives_its_blob(void **state)
 	assert_int_equal(read_full(fd, bytes, sizeof(bytes)), 8);
 }
 
-/* --- files --------------------------------------------------------------------------------------- */
-
 static void file_is_put_whole_whatever_the_descriptors_offset(void **state)
 {
 	struct fixture *f = *state;
@@ -326,8 +221,6 @@ static void file_that_changes_once_cloned_is_stored_as_it_was_when_cloned(void *
 	assert_holds(f, &d, f->large, LARGE_BYTES);
 }
 
-/* --- walking --------------------------------------------------------------------------------------- */
-
 static int stop_at_second(void *arg, const struct digest *d, uint64_t size_bytes)
 {
 	(void)d, (void)size_bytes;
@@ -358,7 +251,23 @@ static void walk_visits_each_blob_with_its_size_and_ends_when_told(void **state)
 	assert_int_equal(visited, 2);
 }
 
-/* --- damage ----------------------------------------------------------------------------------------- */
+static int delete_it(void *arg, const struct digest *d, uint64_t size_bytes)
+{
+	(void)size_bytes;
+	return store_delete(arg, d, NULL);
+}
+
+static void blobs_may_be_deleted_while_they_are_walked(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	for (int i = 0; i < 100; i++) {
+		struct digest d;
+		assert_ok(store_put_bytes(f->store, f->large, (size_t)i, &d, &err));
+	}
+	assert_ok(store_iterate(f->store, delete_it, f->store, &err));
+	assert_int_equal(count_blobs(f), 0);
+}
 
 static void sound_blob_verifies(void **state)
 {
@@ -429,8 +338,6 @@ static void full_store_is_enospc_and_leaves_nothing(void **state)
 	assert_int_equal(count_blobs(f), 0);
 	assert_ok(store_put_bytes(f->store, f->large, 1000, &d, &err));
 }
-
-/* --- memos ------------------------------------------------------------------------------------------ */
 
 static struct memo make_memo(uint8_t thunk, uint64_t size)
 {
@@ -540,8 +447,6 @@ static void memo_over_the_limit_is_efbig(void **state)
 	assert_error(store_memo_put(f->store, &memo, &err), -EFBIG);
 }
 
-/* --- threads ----------------------------------------------------------------------------------------- */
-
 enum { THREADS = 4, ROUNDS = 50 };
 
 /* All threads put, get, verify and list the same blobs and memos. Returns what went wrong. */
@@ -596,7 +501,8 @@ static void many_threads_use_one_store_at_once(void **state)
 		T(file_is_put_whole_whatever_the_descriptors_offset),                              \
 		T(later_change_of_a_file_does_not_reach_its_blob),                                 \
 		T(what_is_no_regular_file_is_not_put),                                             \
-		T(walk_visits_each_blob_with_its_size_and_ends_when_told), T(sound_blob_verifies), \
+		T(walk_visits_each_blob_with_its_size_and_ends_when_told),                         \
+		T(blobs_may_be_deleted_while_they_are_walked), T(sound_blob_verifies),             \
 		T(broken_blob_is_ebadmsg_then_absent_and_a_put_heals_it),                          \
 		T(blob_cut_short_is_healed_by_any_put),                                            \
 		T(memo_put_comes_back_and_the_last_writer_wins),                                   \

@@ -54,8 +54,6 @@ static int count_entries(const char *directory, const char *name)
 	return count - 2;
 }
 
-/* --- opening ------------------------------------------------------------------------------------- */
-
 static void store_is_made_with_its_parents_and_opens_again(void **state)
 {
 	struct error err;
@@ -178,8 +176,6 @@ static void store_made_by_many_at_once_is_made_for_all(void **state)
 	}
 }
 
-/* --- objects ---------------------------------------------------------------------------------------- */
-
 static void object_is_read_only_whatever_the_umask_and_stands_where_its_path_says(void **state)
 {
 	struct error err;
@@ -272,8 +268,6 @@ static void store_removed_under_our_feet_is_trouble_and_not_absence(void **state
 	store_free(s);
 }
 
-/* --- temporary files -------------------------------------------------------------------------------- */
-
 static pid_t dead_process(void)
 {
 	pid_t pid = fork();
@@ -323,8 +317,6 @@ static void put_killed_half_way_leaves_no_blob_and_no_file(void **state)
 	store_free(s);
 }
 
-/* --- a full disk ------------------------------------------------------------------------------------- */
-
 static void fill(const char *directory)
 {
 	scoped_free char *path = xformat("%s/filler", directory);
@@ -371,7 +363,8 @@ static void full_disk_is_enospc_nothing_is_left_and_room_made_is_used(void **sta
 {
 	if (geteuid() != 0 || mount("tmpfs", *state, "tmpfs", 0, "size=4m,mode=0700") < 0) {
 		print_message("# not tried: a small tmpfs cannot be mounted here\n");
-		if (getenv("GGFS_MUST_WORK"))
+		const char *must_work = getenv("GGFS_MUST_WORK");
+		if (must_work && strcmp(must_work, "1") == 0)
 			fail();
 		skip();
 	}
