@@ -200,7 +200,7 @@ static void cancel_node(struct node *n)
 
 int forcer_cancel_thunk(struct forcer *f, const struct digest *thunk)
 {
-	struct node *n = digest_map_get(&f->thunks, thunk);
+	struct node *n = node_in_hand(f, thunk);
 	if (!n)
 		return -ENOENT;
 	if (n->state == NODE_SETTLED)

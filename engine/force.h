@@ -45,10 +45,10 @@ struct force_request {
 	struct ref ref;
 	enum force_priority priority;
 	int64_t deadline_ms;  /* from now; 0: none. Past it: -ETIMEDOUT to this caller, work goes on */
-	bool detach_on_cancel; /* cancelled by its caller: started work is finished and kept */
 	bool keep_going;      /* when an input fails, still make the others before failing (make -k) */
 	const char *asker;    /* "program[pid]", for the log; copied */
-	force_done_fn *done;  /* called once, never from within force_start; not after force_cancel */
+	force_done_fn *done;  /* called once, never from within force_start; not after force_cancel.
+	                         The struct force is gone when it is called */
 	void *arg;
 };
 
@@ -60,15 +60,18 @@ struct force_counts {
 /* Everything lent must outlive the forcer. */
 int forcer_new(struct loop *loop, struct store *store, struct index *index,
 	       struct engine *engine, struct forcer **out, struct error *err);
-/* Cancels everything; callers get -ECANCELED first. */
+/* Cancels everything; callers get -ECANCELED first. Not from within a callback. Jobs that the engine
+ * still has are left to it: free the engine next, then the loop. */
 void forcer_free(struct forcer *f);
 
 int force_start(struct forcer *f, const struct force_request *request, struct force **out,
 		struct error *err);
-/* This caller leaves. Work nobody else wants and that has not started is dropped. */
+/* This caller leaves. Work nobody else wants and that has not started is dropped; what has started
+ * is finished and kept. */
 void force_cancel(struct force *force);
 
-/* Drops queued and kills running work for this thunk; all who wait get -ECANCELED. */
+/* Drops queued and kills running work for this thunk, or for the one that its answers have led to;
+ * all who wait get -ECANCELED. -ENOENT: there is none. */
 int forcer_cancel_thunk(struct forcer *f, const struct digest *thunk);
 /* Likewise for everything. */
 void forcer_cancel_all(struct forcer *f);
@@ -86,7 +89,8 @@ int forcer_look(struct forcer *f, const struct ref *ref, struct force_look *out,
 		struct error *err);
 void force_look_release(struct force_look *look);
 
-/* What a thunk waits for right now: digests of thunks that run or are queued below it. */
+/* What a thunk (or the one that its answers have led to) waits for right now: digests of thunks
+ * that run or are queued below it; the caller's to free. -ENOENT: it is not being forced. */
 int forcer_waiting_for(struct forcer *f, const struct digest *thunk, struct digest **out,
 		       size_t *count);
 

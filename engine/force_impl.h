@@ -288,6 +288,9 @@ struct node *node_distrusted(struct forcer *f, const struct digest *thunk,
 
 /* --- force_look.c --------------------------------------------------------------------------- */
 
+/* The node at which a force of this thunk is now: its own, or that of a thunk it answered with. */
+struct node *node_in_hand(struct forcer *f, const struct digest *thunk);
+
 void looks_forget(struct forcer *f);
 
 #endif

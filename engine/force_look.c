@@ -233,7 +233,33 @@ int forcer_look(struct forcer *f, const struct ref *ref, struct force_look *out,
 	return 0;
 }
 
-/* --- what a thunk waits for --------------------------------------------------------------------- */
+/* --- what is being done --------------------------------------------------------------------- */
+
+/* The thunk that a thunk answered with, of several outputs the first that is one. */
+static bool answered_with(struct forcer *f, const struct digest *thunk, struct digest *next)
+{
+	scoped_memo struct memo memo = MEMO_INIT;
+	if (index_memo_get(f->index, thunk, &memo, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < memo.count; i++) {
+		if (memo.outputs[i].ref.kind != REF_THUNK)
+			continue;
+		*next = memo.outputs[i].ref.digest;
+		return true;
+	}
+	return false;
+}
+
+struct node *node_in_hand(struct forcer *f, const struct digest *thunk)
+{
+	struct digest at = *thunk;
+	for (unsigned hops = 0; hops <= FORCE_FOLLOW_MAX; hops++) {
+		struct node *n = digest_map_get(&f->thunks, &at);
+		if (n || !answered_with(f, &at, &at))
+			return n;
+	}
+	return NULL;
+}
 
 static bool is_under_work(const struct node *n)
 {
@@ -245,7 +271,7 @@ static bool is_under_work(const struct node *n)
 int forcer_waiting_for(struct forcer *f, const struct digest *thunk, struct digest **out,
 		       size_t *count)
 {
-	struct node *stack = digest_map_get(&f->thunks, thunk);
+	struct node *stack = node_in_hand(f, thunk);
 	struct digest *found = NULL;
 	size_t found_count = 0, capacity = 0;
 	uint64_t walk = ++f->walks;

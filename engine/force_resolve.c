@@ -278,10 +278,11 @@ static void thunk_step(struct node *n)
 
 /* --- sets ---------------------------------------------------------------------------------- */
 
-static void fail_set(struct node *n, const char *text)
+static void fail_set(struct node *n, int r, const char *text)
 {
 	struct shared_failure *failure =
-		failure_new(&n->digest, EIO, "the input set %s: %s", digest_hex(&n->digest).text, text);
+		failure_new(&n->digest, r == -ENOSPC ? ENOSPC : EIO, "the input set %s: %s",
+			    digest_hex(&n->digest).text, text);
 	failure->unowned = true;
 	node_settle_failure(n, failure);
 }
@@ -293,8 +294,10 @@ static void set_inputs_known(struct node *n)
 		scoped_buf struct buf text = BUF_INIT;
 		manifest_encode(n->set, &text);
 		n->sized.size_bytes = text.len;
-		if (store_put_bytes(n->forcer->store, text.data, text.len, &n->sized.digest, &err) < 0) {
-			fail_set(n, error_text(&err));
+		int r = store_put_bytes(n->forcer->store, text.data, text.len, &n->sized.digest,
+					&err);
+		if (r < 0) {
+			fail_set(n, r, error_text(&err));
 			return;
 		}
 	}
@@ -317,12 +320,12 @@ static void set_step(struct node *n)
 	scoped_buf struct buf text = BUF_INIT;
 	int r = store_get_bytes(n->forcer->store, &n->digest, MANIFEST_BYTES_MAX, &text, &err);
 	if (r < 0) {
-		fail_set(n, r == -ENOENT ? "it is not in the store" : error_text(&err));
+		fail_set(n, r, r == -ENOENT ? "it is not in the store" : error_text(&err));
 		return;
 	}
 	struct manifest m = MANIFEST_INIT;
 	if (manifest_decode(text.data ? text.data : "", text.len, &m, &err) < 0) {
-		fail_set(n, error_text(&err));
+		fail_set(n, -EBADMSG, error_text(&err));
 		return;
 	}
 	n->set = xmalloc(sizeof(*n->set));

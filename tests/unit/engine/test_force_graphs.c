@@ -196,6 +196,41 @@ static void a_failure_below_a_chain_of_100000_reaches_its_top(void **state)
 	ref_release(&root);
 }
 
+static void cancelling_and_asking_go_along_answers(void **state)
+{
+	struct fixture *x = *state;
+	struct result r;
+	struct digest *waits = NULL;
+	size_t count;
+	scoped_ref struct ref low = simple_thunk(x, "join", "low");
+	scoped_ref struct ref end = thunk_of(x, "join", "end", &low, NULL);
+	scoped_ref struct ref first = yielding_thunk(x, "f", &end);
+	scoped_ref struct ref earlier = simple_thunk(x, "join", "e");
+	free(force_bytes(x, &earlier));
+	assert_int_equal(forcer_cancel_thunk(x->forcer, &earlier.digest), -ENOENT);
+	start(x, &first, PRIORITY_READER, &r);
+	run_until_answered(x, &r);
+	result_release(&r);
+	struct error err = ERROR_INIT;
+	assert_ok(index_memo_delete(x->index, &end.digest, &err));
+	assert_ok(index_memo_delete(x->index, &low.digest, &err));
+	x->fake.hold = true;
+	start(x, &first, PRIORITY_READER, &r);
+	run_until_held(x, "low");
+	assert_int_equal(forcer_waiting_for(x->forcer, &first.digest, &waits, &count), 0);
+	assert_int_equal(count, 1);
+	assert_memory_equal(&waits[0], &low.digest, sizeof(low.digest));
+	free(waits);
+	assert_int_equal(forcer_cancel_thunk(x->forcer, &first.digest), 0);
+	run_until_answered(x, &r);
+	assert_int_equal(r.code, -ECANCELED);
+	assert_memory_equal(&r.failed, &end.digest, sizeof(r.failed));
+	result_release(&r);
+	x->fake.hold = false;
+	fake_release(&x->fake);
+	run_until_idle(x);
+}
+
 /* --- healing --- */
 
 static struct digest output_blob(struct fixture *x, const struct ref *ref)
@@ -526,6 +561,7 @@ int main(void)
 		FORCE_TEST(a_chain_of_200_is_made),
 		FORCE_TEST(a_chain_of_10000_is_made),
 		FORCE_TEST(a_failure_below_a_chain_of_100000_reaches_its_top),
+		FORCE_TEST(cancelling_and_asking_go_along_answers),
 		FORCE_TEST(a_memo_whose_blob_is_gone_is_no_memo),
 		FORCE_TEST(a_broken_input_is_made_again),
 		FORCE_TEST(a_broken_input_behind_an_answer_is_made_again),
