@@ -14,10 +14,12 @@ void escape_add(struct buf *b, const char *text)
 	if (!*text)
 		buf_add_char(b, '%');
 	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (is_plain(*c)) {
-			buf_add_char(b, (char)*c);
-			continue;
-		}
+		const unsigned char *plain = c;
+		while (is_plain(*c))
+			c++;
+		buf_add(b, plain, (size_t)(c - plain));
+		if (!*c)
+			break;
 		char escaped[3] = { '%', hex[*c >> 4], hex[*c & 15] };
 		buf_add(b, escaped, sizeof(escaped));
 	}
