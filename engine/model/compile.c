@@ -74,6 +74,32 @@ static int add_asked(struct compile *c, const char *includer, const struct facts
 	return r;
 }
 
+/* Directories and links on the way of includes with dots in their names. */
+static int add_ways(struct compile *c, const char *includer, const struct facts *facts,
+		    struct error *err)
+{
+	scoped_free char *beside = path_dir_prefix(includer);
+	int r = 0;
+	for (size_t i = 0; i < facts->dotted.count; i++) {
+		const char *name = facts->dotted.items[i];
+		for (size_t k = 0; r == 0 && k <= c->p->dirs.count; k++) {
+			scoped_free char *path = k == 0 ? xformat("%s%s", beside, name)
+							: xformat("%s/%s", c->p->dirs.items[k - 1], name);
+			scoped_free char *full = inputs_path(c->in, path);
+			struct view_file f = { 0 };
+			r = view_look(c->in->v, full, &f, NULL, err);
+			bool there = r == 0 && f.kind == VIEW_FILE;
+			view_file_release(&f);
+			if (!there)
+				continue;
+			r = view_look(c->in->v, full, &f, &c->in->shared, err);
+			view_file_release(&f);
+			break;
+		}
+	}
+	return r;
+}
+
 static int check_own_file(struct compile *c, const char *path, const struct facts *facts,
 			  bool assembler, struct error *err)
 {
@@ -85,6 +111,8 @@ static int check_own_file(struct compile *c, const char *path, const struct fact
 		return refuse(err, path, "compares the times of files");
 	if (facts->asks_computed)
 		return refuse(err, path, "asks by __has_include for a computed name");
+	if (facts->text_matters && !c->p->discover_text)
+		return refuse(err, path, "uses __COUNTER__ or push_macro in a way that -M overlooks");
 	if (facts->includes_binary && !assembler)
 		return refuse(err, path, "includes files through the assembler");
 	scoped_free char *full = inputs_path(c->in, path);
@@ -155,12 +183,36 @@ static int follow_header(struct compile *c, const char *path, bool is_source, bo
 	bool own = r == 0 && mount_table_covers(view_mounts(c->in->v), f.real_path);
 	if (own)
 		r = check_own_file(c, path, &facts, assembler, err);
+	if (own && r == 0)
+		r = add_ways(c, path, &facts, err);
 	if (r == 0)
 		r = add_asked(c, path, &facts, err);
 	if (r == 0 && assembler && facts.includes_binary)
 		r = add_assembler_files(c, path, 0, err);
 	facts_release(&facts);
 	view_file_release(&f);
+	return r;
+}
+
+int compile_choose_discovery(struct inputs *in, struct plan *p, struct error *err)
+{
+	struct compile c = { .in = in, .p = p };
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < p->source_count; i++) {
+		if (!p->sources[i].preprocessed_by_cpp)
+			continue;
+		scoped_free char *full = inputs_path(in, p->sources[i].path);
+		struct view_file f = { 0 };
+		struct facts facts = { 0 };
+		r = view_look(in->v, full, &f, NULL, err);
+		if (r == 0 && f.kind != VIEW_FILE)
+			r = refuse(err, p->sources[i].path, f.kind == VIEW_LAZY ? "is lazy itself" : "is not there");
+		if (r == 0)
+			r = facts_of(&c, &f, &facts, err);
+		p->discover_text = p->discover_text || facts.text_matters;
+		facts_release(&facts);
+		view_file_release(&f);
+	}
 	return r;
 }
 

@@ -11,6 +11,9 @@
 
 enum { SOURCE_BYTES_MAX = 64 << 20, ASSEMBLER_DEPTH_MAX = 32 };
 
+/* Looks into the sources: whether some construct makes discovery ask for preprocessed text. */
+int compile_choose_discovery(struct inputs *in, struct plan *p, struct error *err);
+
 /* headers: one list for each source that is preprocessed, in the plan's order. -ENODATA, with the
  * reason, when the compile must run for real. */
 int compile_follow(struct inputs *in, const struct toolchain *t, const struct plan *p,

@@ -4,6 +4,16 @@
 
 enum { COLUMNS_MAX = 72 };
 
+const char *depfile_name(const char *path)
+{
+	while (path[0] == '.' && path[1] == '/') {
+		path += 2;
+		while (*path == '/')
+			path++;
+	}
+	return path;
+}
+
 void depfile_quote(const char *name, struct buf *b)
 {
 	for (const char *c = name; *c; c++) {
@@ -52,14 +62,14 @@ void depfile_write(const struct plan_depfile *d, const struct headers *headers, 
 		if (!is_listed(d, &headers->items[i]))
 			continue;
 		buf_reset(&word);
-		depfile_quote(headers->items[i].path, &word);
+		depfile_quote(depfile_name(headers->items[i].path), &word);
 		add_word(b, word.data, word.len, &column);
 	}
 	buf_add_char(b, '\n');
 	for (size_t i = 1; d->phony && i < headers->count; i++) {
 		if (!is_listed(d, &headers->items[i]))
 			continue;
-		depfile_quote(headers->items[i].path, b);
+		depfile_quote(depfile_name(headers->items[i].path), b);
 		buf_add_str(b, ":\n");
 	}
 }

@@ -7,6 +7,9 @@
 
 #include "engine/model/discovery.h"
 
+/* A name as it is written in dependency files: without leading "./". Borrowed from path. */
+const char *depfile_name(const char *path);
+
 /* Appends name as make wants it quoted: what -MQ does to a target. */
 void depfile_quote(const char *name, struct buf *b);
 

@@ -16,11 +16,6 @@ void headers_release(struct headers *h)
 
 void headers_add(struct headers *h, const char *path, size_t len, bool system)
 {
-	/* as the compiler does before it writes a dependency */
-	while (len > 2 && path[0] == '.' && path[1] == '/') {
-		for (path += 2, len -= 2; len > 1 && *path == '/'; len--)
-			path++;
-	}
 	array_grow(h->items, h->count, h->capacity);
 	h->items[h->count++] = (struct header){ xstrndup(path, len), system };
 }
@@ -29,7 +24,7 @@ void discovery_command(const struct plan *p, const char *tool, struct strv *argv
 {
 	strv_add(argv, tool);
 	strv_copy(argv, &p->discover);
-	if (p->discover_users) {
+	if (p->discover_text) {
 		strv_add(argv, "-E");
 	} else {
 		strv_add(argv, "-M");
@@ -212,7 +207,7 @@ static int read_markers(const char *text, size_t len, struct headers *out, size_
 int discovery_read(const struct plan *p, const char *text, size_t len, struct headers *out,
 		   size_t count, struct error *err)
 {
-	if (p->discover_users)
+	if (p->discover_text)
 		return read_markers(text, len, out, count, err);
 	return read_rules(text, len, out, count, err);
 }

@@ -25,12 +25,14 @@ struct gcc {
 	struct input *inputs;
 	size_t input_count, input_capacity;
 	bool sources, objects;
+	bool relocatable;
 	/* dependency files */
 	bool md, mmd, mp;
 	bool by_cpp;             /* asked for by -Wp: the driver then names no target */
 	char *depfile;
 	struct strv plain_targets, quoted_targets; /* -MT, -MQ */
 	bool macro_files;
+	bool options_kept; /* debug information and the like record the options */
 };
 
 static void gcc_release(struct gcc *g)
@@ -165,6 +167,11 @@ static void compiler_option(struct gcc *g, const struct gcc_option *o)
 	case GCC_DRIVER_LINK: strv_add(&p->driver_flags, o->arg); break;
 	default: break;
 	}
+	if ((after(o->arg, "-g") && strcmp(o->arg, "-g0") != 0) || after(o->arg, "-flto") ||
+	    strcmp(o->arg, "-frecord-gcc-switches") == 0)
+		g->options_kept = true;
+	if (strcmp(o->arg, "-r") == 0)
+		g->relocatable = true;
 	const char *linker = after(o->arg, "-fuse-ld=");
 	if (linker) {
 		free(p->linker);
@@ -220,7 +227,8 @@ static char *replace_suffix(const char *path, const char *suffix)
 
 static void set_targets(struct gcc *g, const char *source, struct plan_depfile *d)
 {
-	strv_copy(&d->targets, &g->plain_targets);
+	for (size_t i = 0; i < g->plain_targets.count; i++)
+		strv_add(&d->targets, depfile_name(g->plain_targets.items[i]));
 	struct strv *quoted = &g->quoted_targets;
 	scoped_free char *fallback = NULL;
 	scoped_strv struct strv one = STRV_INIT;
@@ -232,7 +240,7 @@ static void set_targets(struct gcc *g, const char *source, struct plan_depfile *
 	}
 	for (size_t i = 0; i < quoted->count; i++) {
 		scoped_buf struct buf b = BUF_INIT;
-		depfile_quote(quoted->items[i], &b);
+		depfile_quote(depfile_name(quoted->items[i]), &b);
 		strv_add(&d->targets, b.data ? b.data : "");
 	}
 }
@@ -250,7 +258,7 @@ static void plan_depfile(struct gcc *g, struct plan_source *s)
 	else
 		d->path = g->output ? replace_suffix(g->output, ".d") : default_output(s->path, ".d");
 	set_targets(g, s->path, d);
-	g->p->discover_users = g->p->discover_users || g->mmd;
+	g->p->discover_text = g->p->discover_text || g->mmd;
 }
 
 static void plan_source(struct gcc *g, const struct input *in)
@@ -295,7 +303,7 @@ static void plan_link(struct gcc *g)
 	p->tools |= TOOLS_LINK;
 	if (!p->linker)
 		p->linker = xstrdup("ld");
-	plan_add_output(p, g->output ? g->output : "a.out", 0777);
+	plan_add_output(p, g->output ? g->output : "a.out", g->relocatable ? 0666 : 0777);
 	check_linker_part(p);
 	const char *libraries = env_get(g->call->env, "LD_LIBRARY_PATH");
 	if (libraries && *libraries)
@@ -323,6 +331,9 @@ static void check_together(struct gcc *g)
 				plan_real(p, "one dependency file for several sources");
 	if (g->mmd && g->macro_files)
 		plan_real(p, "-imacros with -MMD");
+	/* what the driver makes of native it also puts elsewhere in the list of options kept there */
+	if (p->native && g->options_kept)
+		plan_real(p, "-march=native with options recorded in the object");
 }
 
 static void check_environment(struct gcc *g)

@@ -435,12 +435,13 @@ static size_t count_preprocessed(const struct plan *p)
 	return count;
 }
 
-static int read_discovery(struct work *w, struct error *err)
+static int read_discovery(struct work *w, size_t count, struct error *err)
 {
 	const struct infer_request *q = w->request;
 	if (q->discovery_status != 0)
 		return error_set(err, -ENODATA, "the compiler does not preprocess this");
-	w->headers = xcalloc(w->header_count, sizeof(*w->headers));
+	w->headers = xcalloc(count, sizeof(*w->headers));
+	w->header_count = count;
 	return discovery_read(&w->plan, q->discovery ? q->discovery : "", q->discovery_len, w->headers,
 			      w->header_count, err);
 }
@@ -483,13 +484,16 @@ static int answer(struct work *w, struct error *err)
 	if (r < 0)
 		return r;
 	size_t preprocessed = count_preprocessed(p);
+	if (preprocessed)
+		r = compile_choose_discovery(&w->in, p, err);
+	if (r < 0)
+		return r;
 	if (preprocessed && !w->request->discovered) {
 		discovery_command(p, w->request->tool, &w->answer->argv);
 		w->answer->kind = INFER_DISCOVER;
 		return 0;
 	}
-	w->header_count = preprocessed;
-	if (preprocessed && (r = read_discovery(w, err)) < 0)
+	if (preprocessed && (r = read_discovery(w, preprocessed, err)) < 0)
 		return r;
 	return answer_thunk(w, err);
 }

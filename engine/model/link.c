@@ -405,7 +405,9 @@ int link_follow(struct inputs *in, const struct toolchain *t, const struct plan 
 	strv_copy(&l.args, &p->ld_args);
 	strv_copy(&l.args, &behind);
 	gather_dirs(&l, p);
-	if (r == 0)
+	/* others than GNU ld do not print theirs; the driver names all directories to them */
+	bool bfd = p->direct_ld || strcmp(p->linker, "ld") == 0 || strcmp(p->linker, "ld.bfd") == 0;
+	if (r == 0 && bfd)
 		r = toolchain_search_dirs(t, linker, l.emulation, &l.dirs, err);
 	for (size_t i = 0; r == 0 && i < l.dirs.count; i++)
 		if (l.dirs.items[i][0] != '/')

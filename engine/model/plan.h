@@ -86,7 +86,7 @@ struct plan {
 	size_t source_count, source_capacity;
 	struct strv discover;       /* driver arguments for header discovery, sources not among them */
 	struct strv discover_sources; /* the sources with their -x, in order */
-	bool discover_users;        /* some depfile is user_only */
+	bool discover_text;         /* by preprocessing: see discovery.h */
 	bool native;                /* -march=native and its like are to be spelled out */
 
 	bool link;

@@ -8,14 +8,16 @@ enum { ASKED_MAX = 1000 };
 void facts_release(struct facts *f)
 {
 	strv_release(&f->asked);
+	strv_release(&f->dotted);
 	*f = (struct facts){ 0 };
 }
 
 void facts_copy(struct facts *to, const struct facts *from)
 {
 	*to = *from;
-	to->asked = STRV_INIT;
+	to->asked = to->dotted = STRV_INIT;
 	strv_copy(&to->asked, &from->asked);
+	strv_copy(&to->dotted, &from->dotted);
 }
 
 static bool has(const char *text, size_t len, const char *word)
@@ -64,6 +66,54 @@ static void note_asked(const char *c, const char *end, struct facts *out)
 		strv_add_take(&out->asked, name);
 }
 
+static const char *line_start(const char *text, const char *c)
+{
+	while (c > text && c[-1] != '\n')
+		c--;
+	return c;
+}
+
+/* push_macro and pop_macro other than in a #pragma of their own line. */
+static bool push_by_operator(const char *text, size_t len)
+{
+	const char *end = text + len;
+	for (const char *c = text; (c = memmem(c, (size_t)(end - c), "_macro", 6)); c++) {
+		if (!(c - text >= 4 && memcmp(c - 4, "push", 4) == 0) &&
+		    !(c - text >= 3 && memcmp(c - 3, "pop", 3) == 0))
+			continue;
+		const char *line = skip_blank(line_start(text, c), end);
+		size_t before = line < c ? (size_t)(c - line) : 0;
+		bool directive = *line == '#' || (before > 1 && line[0] == '%' && line[1] == ':');
+		if (!directive || !has(line, before, "pragma") || has(line, before, "_Pragma"))
+			return true;
+	}
+	return false;
+}
+
+/* #include "a/../b.h": the directories on the way must be there, even when the file, under
+ * another name, was included already and -M lists it once. */
+static void note_dotted(const char *text, size_t len, struct facts *out)
+{
+	const char *end = text + len;
+	for (const char *c = text; (c = memmem(c, (size_t)(end - c), "../", 3)); c++) {
+		const char *line = line_start(text, c);
+		const char *eol = memchr(c, '\n', (size_t)(end - c));
+		eol = eol ? eol : end;
+		const char *open = c;
+		while (open > line && *open != '"' && *open != '<')
+			open--;
+		const char *close = memchr(c, *open == '<' ? '>' : '"', (size_t)(eol - c));
+		if (open == line || !close || !has(line, (size_t)(open - line), "include") ||
+		    out->dotted.count >= ASKED_MAX)
+			continue;
+		char *name = xstrndup(open + 1, (size_t)(close - open - 1));
+		if (strv_contains(&out->dotted, name))
+			free(name);
+		else
+			strv_add_take(&out->dotted, name);
+	}
+}
+
 /* ".include" where an assembler statement may begin, not as in options.include. */
 static bool has_include_directive(const char *text, size_t len)
 {
@@ -88,13 +138,15 @@ void scan_text(const char *text, size_t len, struct facts *out)
 			out->dates = true;
 		else if (left >= 13 && memcmp(c, "__TIMESTAMP__", 13) == 0)
 			out->timestamp = true;
+		else if (left >= 11 && memcmp(c, "__COUNTER__", 11) == 0)
+			out->text_matters = true;
 	}
+	out->text_matters = out->text_matters || push_by_operator(text, len);
+	note_dotted(text, len, out);
 	for (const char *c = text; (c = memmem(c, (size_t)(end - c), "has_include", 11)); c++)
 		note_asked(c + 11, end, out);
 	for (const char *c = text; (c = memmem(c, (size_t)(end - c), "dependency", 10)); c++) {
-		const char *line = c;
-		while (line > text && line[-1] != '\n')
-			line--;
+		const char *line = line_start(text, c);
 		if (has(line, (size_t)(c - line), "GCC"))
 			out->file_dates = true;
 	}
