@@ -54,8 +54,9 @@ static int clone_mount(const char *path, uint64_t attributes, struct error *err)
 {
 	scoped_fd int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
 					OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (fd < 0)
-		return error_errno(err, "cannot take hold of %s", path);
+	if (fd < 0) /* never -1: that says "none" */
+		return error_set(err, errno == EPERM ? -EACCES : -errno, "cannot take hold of %s: %s",
+				 path, strerror(errno));
 	struct mount_attr attr = { .attr_set = attributes };
 	if (attributes &&
 	    syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
@@ -83,6 +84,8 @@ static int make_devices(const int trees[DEVICE_COUNT], struct error *err)
 {
 	int r = mount_tmpfs(DEVICES, "mode=0755,size=4k", err);
 	for (size_t i = 0; r == 0 && i < DEVICE_COUNT; i++) {
+		if (trees[i] < 0)
+			continue;
 		scoped_free char *path = xformat(DEVICES "/%s", devices[i]);
 		scoped_fd int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 		r = fd < 0 ? error_errno(err, "cannot make %s", path) : attach(trees[i], path, err);
@@ -120,20 +123,19 @@ static int enter_root(const char *store_path, struct error *err)
 	if (store < 0)
 		return store;
 	int trees[DEVICE_COUNT];
-	size_t count = 0;
 	int r = 0;
-	while (r == 0 && count < DEVICE_COUNT) {
-		scoped_free char *path = xformat("/dev/%s", devices[count]);
-		trees[count] = clone_mount(path, 0, err);
-		if (trees[count] < 0)
-			r = trees[count];
-		else
-			count++;
+	for (size_t i = 0; i < DEVICE_COUNT; i++) {
+		scoped_free char *path = xformat("/dev/%s", devices[i]);
+		/* A container may lack some; its functions then do. */
+		trees[i] = r == 0 && access(path, F_OK) == 0 ? clone_mount(path, 0, err) : -1;
+		if (trees[i] < -1)
+			r = trees[i];
 	}
 	if (r == 0)
 		r = make_root(store, trees, err);
-	while (count > 0)
-		close(trees[--count]);
+	for (size_t i = 0; i < DEVICE_COUNT; i++)
+		if (trees[i] >= 0)
+			close(trees[i]);
 	return r;
 }
 

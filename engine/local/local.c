@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -147,11 +148,17 @@ static int add_worker(struct local *e, struct error *err)
 	w->engine = e;
 	slot_init(&w->slot, &e->context.slots);
 	w->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	/* Signals are the business of the program's own threads. */
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int r = w->cancel_fd < 0 ? -errno : -pthread_create(&w->thread, NULL, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r < 0) {
 		worker_free(w);
 		return error_set(err, r, "cannot start a worker: %s", strerror(-r));
 	}
+	pthread_setname_np(w->thread, "ggfs-local");
 	w->next = e->workers;
 	e->workers = w;
 	e->worker_count++;

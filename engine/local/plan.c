@@ -250,7 +250,8 @@ static int add_entries(const struct planner *planner, const struct thunk *t, str
 		entry->bytes = p->thunk_text.data;
 		entry->size_bytes = p->thunk_text.len;
 	}
-	qsort(p->job.entries, p->job.count, sizeof(*p->job.entries), compare_entries);
+	if (p->job.count > 1)
+		qsort(p->job.entries, p->job.count, sizeof(*p->job.entries), compare_entries);
 	return 0;
 }
 

@@ -208,6 +208,30 @@ static bool run_plan(struct run *run, struct plan *p)
 	return overlaid;
 }
 
+/* Where the real root is seen, an output named by its absolute path would go to the real place. */
+static const char *absolute_output(const struct thunk *t)
+{
+	for (size_t i = 0; i < t->output_count; i++) {
+		scoped_free char *absolute = xformat("/%s", t->outputs[i].path);
+		for (size_t j = 1; j < t->args.count; j++)
+			if (strncmp(t->args.items[j], absolute, strlen(absolute)) == 0)
+				return t->args.items[j];
+	}
+	return NULL;
+}
+
+static bool refused(struct run *run)
+{
+	const char *path =
+		run->slot->options->weak ? absolute_output(run->job->thunk) : NULL;
+	if (!path)
+		return false;
+	scoped_free char *reason =
+		xformat("without namespaces a function cannot write to an absolute path: %s", path);
+	set_reason(run, OUTCOME_REFUSED, reason);
+	return true;
+}
+
 static bool plan_and_run(struct run *run)
 {
 	struct run_context *c = run->context;
@@ -235,6 +259,8 @@ void run_thunk(struct run_context *c, struct slot *slot, const struct engine_job
 	out->memo.thunk = job->digest;
 	out->memo.engine = xstrdup(ENGINE_NAME);
 	out->stderr_tail = xstrdup("");
+	if (refused(&run))
+		return;
 	if (!plan_and_run(&run)) {
 		log_info("no overlay file systems in sandboxes here: toolchains cost more");
 		c->no_overlay = true;

@@ -74,7 +74,12 @@ void thunk_of_function(struct fixture *f, struct thunk *t, ...)
 	const char *program = getenv("GGFS_TEST_FUNCTION");
 	if (!program)
 		give_up("GGFS_TEST_FUNCTION is not set", NULL);
-	put_path(f, &t->inputs, program, "bin/f");
+	if (f->function.size_bytes == 0) {
+		scoped_manifest struct manifest once = MANIFEST_INIT;
+		put_path(f, &once, program, "bin/f");
+		f->function = once.entries[0].ref;
+	}
+	manifest_add_file(&t->inputs, "bin/f", 0755, &f->function);
 	t->program = xstrdup("bin/f");
 	strv_add(&t->args, "f");
 	va_list args;
@@ -84,8 +89,8 @@ void thunk_of_function(struct fixture *f, struct thunk *t, ...)
 	va_end(args);
 }
 
-/* The files ldd names; what it cannot tell, a test will. */
-static void add_libraries(struct fixture *f, struct manifest *m, const char *program)
+/* What it cannot tell, a test will. */
+void add_libraries(struct fixture *f, struct manifest *m, const char *program)
 {
 	scoped_free char *command = xformat("ldd %s", program);
 	FILE *listing = popen(command, "r");

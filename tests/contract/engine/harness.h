@@ -21,6 +21,7 @@ struct fixture {
 	char *directory; /* temporary; holds the store */
 	struct store *store;
 	struct engine *engine;
+	struct ref function; /* the test function's blob, once it was put */
 };
 
 void fixture_begin(struct fixture *f, const struct backend *backend, unsigned jobs);
@@ -34,6 +35,8 @@ void thunk_of_shell(struct fixture *f, struct thunk *t, const char *script);
 /* Adds an input file with these bytes, or a file of this machine at its own path. */
 void add_input(struct fixture *f, struct thunk *t, const char *path, const char *text);
 void add_host_file(struct fixture *f, struct manifest *m, const char *path);
+/* The files ldd names for a program. */
+void add_libraries(struct fixture *f, struct manifest *m, const char *program);
 
 /* One submit and its answer. */
 struct pending {

@@ -49,12 +49,14 @@ static unsigned count_entries(const char *path)
 	return count;
 }
 
-static unsigned count_lines(const char *path)
+/* Mounts of sandboxes that can be seen from here: there should never be one. */
+static unsigned count_mounts(void)
 {
 	unsigned count = 0;
-	scoped_file FILE *f = fopen(path, "r");
-	for (int c; f && (c = getc(f)) != EOF;)
-		count += c == '\n';
+	char line[4096];
+	scoped_file FILE *f = fopen("/proc/self/mountinfo", "r");
+	while (f && fgets(line, sizeof(line), f))
+		count += strstr(line, " - tmpfs ggfs ") || strstr(line, " - overlay ggfs ");
 	return count;
 }
 
@@ -212,7 +214,7 @@ static void two_hundred_jobs_leave_nothing_behind(void **state)
 	static struct pending p[COUNT];
 	struct fixture f;
 	fixture_begin(&f, &local, 4);
-	unsigned fds = count_entries("/proc/self/fd"), mounts = count_lines("/proc/self/mountinfo");
+	unsigned fds = count_entries("/proc/self/fd");
 	unsigned temporary = count_entries(f.directory);
 	for (size_t i = 0; i < COUNT; i++) {
 		scoped_free char *text = xformat("%zu", i);
@@ -235,7 +237,7 @@ static void two_hundred_jobs_leave_nothing_behind(void **state)
 	f.engine->ops->free(f.engine);
 	f.engine = NULL;
 	assert_int_equal(count_entries("/proc/self/fd"), fds);
-	assert_int_equal(count_lines("/proc/self/mountinfo"), mounts);
+	assert_int_equal(count_mounts(), 0);
 	assert_int_equal(count_entries(f.directory), temporary);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
@@ -354,6 +356,71 @@ static void toolchains_are_unpacked_once_and_shared(void **state)
 	}
 }
 
+/* --- the same bytes as without a sandbox ---------------------------------------------------------- */
+
+static void add_program(struct fixture *f, struct manifest *m, const char *path)
+{
+	add_host_file(f, m, path);
+	add_libraries(f, m, path);
+}
+
+/* What a command of this machine prints: one line, the caller's to free. */
+static char *answer_of(const char *command)
+{
+	char line[PATH_MAX] = "";
+	FILE *f = popen(command, "r");
+	if (f && fgets(line, sizeof(line), f))
+		line[strcspn(line, "\n")] = '\0';
+	if (f)
+		pclose(f);
+	return xstrdup(line);
+}
+
+static void a_compiler_gives_the_same_bytes_as_in_the_real_directory(void **state)
+{
+	struct fixture *f = *state;
+	static const char source[] = "#include \"x.h\"\nint main(void) { return x(1); }\n";
+	static const char header[] = "static inline int x(int a) { return a + __LINE__; }\n";
+	scoped_fd int dir = open(f->directory, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(replace_file_at(dir, "x.c", source, strlen(source), 0644, NULL), 0);
+	assert_int_equal(replace_file_at(dir, "x.h", header, strlen(header), 0644, NULL), 0);
+	scoped_free char *command = xformat("cd %s && gcc -g -O2 -c x.c -o x.o", f->directory);
+	assert_int_equal(system(command), 0);
+	scoped_manifest struct manifest set = MANIFEST_INIT;
+	scoped_free char *cc1 = answer_of("realpath $(gcc -print-prog-name=cc1)");
+	scoped_free char *as = answer_of("command -v $(gcc -print-prog-name=as)");
+	scoped_free char *gcc = answer_of("command -v gcc");
+	add_program(f, &set, gcc);
+	add_program(f, &set, cc1);
+	add_program(f, &set, as);
+	add_host_file(f, &set, "/usr/include/stdc-predef.h");
+	scoped_thunk struct thunk t = THUNK_INIT;
+	scoped_buf struct buf text = BUF_INIT, plain = BUF_INIT, made = BUF_INIT;
+	assert_int_equal(manifest_finish(&set, NULL), 0);
+	manifest_encode(&set, &text);
+	t.has_toolchain = true;
+	t.toolchain.size_bytes = text.len;
+	assert_int_equal(store_put_bytes(f->store, text.data, text.len, &t.toolchain.digest, NULL), 0);
+	t.program = xstrdup(gcc + 1);
+	static const char *const args[] = { "gcc", "-g", "-O2", "-c", "x.c", "-o", "x.o" };
+	for (size_t i = 0; i < sizeof(args) / sizeof(*args); i++)
+		strv_add(&t.args, args[i]);
+	strv_add(&t.env, "PATH=/usr/local/bin:/usr/bin:/bin");
+	t.cwd = xstrdup(f->directory + 1);
+	scoped_free char *c = xformat("%s/x.c", t.cwd), *h = xformat("%s/x.h", t.cwd),
+			 *o = xformat("%s/x.o", t.cwd);
+	add_input(f, &t, c, source);
+	add_input(f, &t, h, header);
+	thunk_add_output(&t, OUTPUT_FILE, o);
+	struct engine_result r = run_well(f, &t);
+	assert_int_equal(read_file_at(dir, "x.o", &plain, 1 << 20, NULL), 0);
+	assert_int_equal(store_get_bytes(f->store, &memo_output(&r.memo, o)->digest, 1 << 20, &made,
+					 NULL), 0);
+	assert_int_equal(made.len, plain.len);
+	assert_memory_equal(made.data, plain.data, plain.len);
+	engine_result_release(&r);
+}
+
 /* --- reasons ------------------------------------------------------------------------------------------- */
 
 static void only_files_that_exist_here_and_are_no_custom_are_blamed(void **state)
@@ -386,7 +453,8 @@ static void the_weaker_mode_runs_what_needs_no_absolute_path(void **state)
 	assert_non_null(strstr(why, "GGFS_SANDBOX"));
 	fixture_begin(&f, &local, 1);
 	unsetenv("GGFS_SANDBOX");
-	scoped_thunk struct thunk copies = THUNK_INIT, fails = THUNK_INIT, hangs = THUNK_INIT;
+	scoped_thunk struct thunk copies = THUNK_INIT, fails = THUNK_INIT, hangs = THUNK_INIT,
+			    absolute = THUNK_INIT;
 	thunk_of_function(&f, &copies, "copy", "in", "../out", NULL);
 	add_input(&f, &copies, "dir/in", "weak\n");
 	copies.cwd = xstrdup("dir");
@@ -402,6 +470,10 @@ static void the_weaker_mode_runs_what_needs_no_absolute_path(void **state)
 	thunk_add_output(&hangs, OUTPUT_FILE, "out");
 	expect_outcome(&f, &hangs, OUTCOME_TIMED_OUT, 137, "timeout");
 	assert_int_equal(count_processes(word), 0);
+	thunk_of_function(&f, &absolute, "write", "/tmp/ggfs-never-written", "x", NULL);
+	thunk_add_output(&absolute, OUTPUT_FILE, "tmp/ggfs-never-written");
+	expect_outcome(&f, &absolute, OUTCOME_REFUSED, -1, "/tmp/ggfs-never-written");
+	assert_int_equal(access("/tmp/ggfs-never-written", F_OK), -1);
 	fixture_end(&f);
 }
 
@@ -449,6 +521,7 @@ int main(void)
 		cmocka_unit_test(a_runner_killed_while_it_is_idle_is_not_noticed),
 		cmocka_unit_test(functions_end_when_their_engine_is_killed),
 		ROW(toolchains_are_unpacked_once_and_shared),
+		ROW(a_compiler_gives_the_same_bytes_as_in_the_real_directory),
 		cmocka_unit_test(only_files_that_exist_here_and_are_no_custom_are_blamed),
 		cmocka_unit_test(the_weaker_mode_runs_what_needs_no_absolute_path),
 		cmocka_unit_test(namespaces_are_said_to_isolate),
