@@ -10,8 +10,8 @@ import json
 import re
 import sys
 
-OK = re.compile(r"^\s*ok\b(.*)", re.M)
-NOT_OK = re.compile(r"^\s*not ok\b(.*)", re.M)
+OK = re.compile(r"^\s*ok \d+\b(.*)", re.M)
+NOT_OK = re.compile(r"^\s*not ok \d+\b(.*)", re.M)
 SKIP = re.compile(r"#\s*skip", re.I)
 OUTPUT_LINES_MAX = 400
 

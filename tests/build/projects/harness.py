@@ -155,7 +155,7 @@ class Tree:
     # --- what ran -------------------------------------------------------------------------------
 
     def log(self):
-        return ggfs_log.records(self.ggfs("log", "--json").stdout)
+        return ggfs_log.records(self.ggfs("log", "--json", "--number", "1000000").stdout)
 
     def ran(self):
         """The functions that really ran so far: the last component of each one's first output."""
