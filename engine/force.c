@@ -74,18 +74,18 @@ static void start_ready(struct force *force)
 	struct error err = ERROR_INIT;
 	int r = store_has(f->store, &ref->digest, NULL, &err);
 	if (r == -ENOENT)
-		force->failure = failure_new(&ref->digest, EIO,
-					     "the %s %s is not in the store and no thunk is known that "
-					     "makes it",
-					     ref->kind == REF_TREE ? "tree" : "blob",
-					     digest_hex(&ref->digest).text);
+		force->failure = failure_new(
+		        &ref->digest, EIO,
+		        "the %s %s is not in the store and no thunk is known that "
+		        "makes it",
+		        ref->kind == REF_TREE ? "tree" : "blob", digest_hex(&ref->digest).text);
 	else if (r < 0)
 		force->failure = failure_new(&ref->digest, EIO, "%s", error_text(&err));
 	force_answer_later(force);
 }
 
 int force_start(struct forcer *f, const struct force_request *request, struct force **out,
-		struct error *err)
+                struct error *err)
 {
 	if (f->closing)
 		return error_set(err, -ECANCELED, "the service is ending");
@@ -108,8 +108,7 @@ int force_start(struct forcer *f, const struct force_request *request, struct fo
 			.keep_going = request->keep_going,
 			.asker = force->asker,
 		};
-		want_attach(&force->want,
-			    node_obtain(f, NODE_THUNK, &request->ref.digest, &wish));
+		want_attach(&force->want, node_obtain(f, NODE_THUNK, &request->ref.digest, &wish));
 	} else {
 		start_ready(force);
 	}
@@ -207,7 +206,7 @@ int forcer_cancel_thunk(struct forcer *f, const struct digest *thunk)
 		return 0;
 	struct node *resolved = n->merged && n->want_count ? n->wants[0].target : NULL;
 	if (resolved && (resolved->state != NODE_RUNNING || TAILQ_NEXT(&n->wants[0], link) ||
-			 TAILQ_FIRST(&resolved->waiters) != &n->wants[0]))
+	                 TAILQ_FIRST(&resolved->waiters) != &n->wants[0]))
 		resolved = NULL;
 	cancel_node(n);
 	if (resolved) /* it ran for n alone */
@@ -233,8 +232,8 @@ void forcer_cancel_all(struct forcer *f)
 
 /* --- forcers --------------------------------------------------------------------------------- */
 
-int forcer_new(struct loop *loop, struct store *store, struct index *index,
-	       struct engine *engine, struct forcer **out, struct error *err)
+int forcer_new(struct loop *loop, struct store *store, struct index *index, struct engine *engine,
+               struct forcer **out, struct error *err)
 {
 	(void)err;
 	struct forcer *f = xcalloc(1, sizeof(*f));

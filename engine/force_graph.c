@@ -74,7 +74,7 @@ static struct digest_map *map_of(struct forcer *f, enum node_kind kind)
 }
 
 struct node *node_obtain(struct forcer *f, enum node_kind kind, const struct digest *digest,
-			 const struct node_wish *wish)
+                         const struct node_wish *wish)
 {
 	struct node *n = digest_map_get(map_of(f, kind), digest);
 	if (n) {
@@ -248,7 +248,7 @@ void node_release_wants(struct node *n)
 
 /* The way from goal's last predecessor back to start, named front to back. */
 static char *describe_path(const struct node *start, const struct node *last,
-			   const struct node *goal)
+                           const struct node *goal)
 {
 	const struct node *named[FORCE_CYCLE_NAMED_MAX];
 	size_t count = 0, left_out = 0;

@@ -9,7 +9,7 @@
 #include "engine/force_impl.h"
 
 struct node *node_distrusted(struct forcer *f, const struct digest *thunk,
-			     const struct node_wish *wish)
+                             const struct node_wish *wish)
 {
 	struct node *n = node_obtain(f, NODE_THUNK, thunk, wish);
 	n->asked = true;
@@ -21,14 +21,15 @@ struct node *node_distrusted(struct forcer *f, const struct digest *thunk,
 static bool manifest_has(const struct manifest *m, const struct digest *blob)
 {
 	for (size_t i = 0; i < m->count; i++)
-		if (m->entries[i].kind == ENTRY_FILE && digest_equal(&m->entries[i].ref.digest, blob))
+		if (m->entries[i].kind == ENTRY_FILE &&
+		    digest_equal(&m->entries[i].ref.digest, blob))
 			return true;
 	return false;
 }
 
 /* If following ref ends at the blob, or at a tree that holds it: the last thunk of the way. */
 static bool leads_to(struct forcer *f, const struct ref *ref, const struct digest *blob,
-		     struct digest *thunk)
+                     struct digest *thunk)
 {
 	scoped_ref struct ref at = REF_INIT;
 	ref_copy(&at, ref);
@@ -95,7 +96,7 @@ bool node_heal(struct node *owner, const struct digest *absent)
 	if (!found)
 		return false;
 	log_warning("the blob %s is gone from the store or broken: it is made again",
-		    digest_hex(absent).text);
+	            digest_hex(absent).text);
 	sets_forget(f);
 	node_release_wants(owner);
 	if (owner->thunk)

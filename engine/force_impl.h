@@ -24,9 +24,9 @@
 #include "engine/force.h"
 
 enum {
-	FORCE_SLICE_STEPS = 512,       /* agenda items between two looks at the loop */
-	FORCE_PAUSE_FIRST_MS = 100,    /* before the second try; doubles; as much again in jitter */
-	FORCE_HEALS_MAX = 3,           /* times a thunk starts over since an input was gone */
+	FORCE_SLICE_STEPS = 512,    /* agenda items between two looks at the loop */
+	FORCE_PAUSE_FIRST_MS = 100, /* before the second try; doubles; as much again in jitter */
+	FORCE_HEALS_MAX = 3,        /* times a thunk starts over since an input was gone */
 	FORCE_REMEMBER_NS = 5 * 1000000000LL,
 	FORCE_SETS_KNOWN_MAX = 65536,  /* then they are all forgotten */
 	FORCE_LOOKS_KNOWN_MAX = 65536, /* likewise */
@@ -61,13 +61,13 @@ struct want {
 	struct node *target; /* what it waits for now; NULL: nothing */
 	struct node *owner;  /* one of these two is set */
 	struct force *force;
-	size_t slot;         /* where the answer goes in owner's thunk or manifest */
-	struct ref ref;      /* asked for; once answered: the answer */
-	unsigned hops;       /* answers followed so far */
-	struct ref *mark;    /* Brent's cycle search: a ref passed before ... */
-	unsigned mark_hops;  /* ... at that many hops */
-	bool distrusted;     /* a memo was found wanting on this way once already */
-	bool memoised;       /* nothing ran for it so far */
+	size_t slot;            /* where the answer goes in owner's thunk or manifest */
+	struct ref ref;         /* asked for; once answered: the answer */
+	unsigned hops;          /* answers followed so far */
+	struct ref *mark;       /* Brent's cycle search: a ref passed before ... */
+	unsigned mark_hops;     /* ... at that many hops */
+	bool distrusted;        /* a memo was found wanting on this way once already */
+	bool memoised;          /* nothing ran for it so far */
 	TAILQ_ENTRY(want) link; /* in target->waiters */
 };
 TAILQ_HEAD(want_list, want);
@@ -92,11 +92,11 @@ struct node {
 	bool ran_below;  /* something ran for its inputs */
 	bool on_agenda;
 	unsigned depth, tries, heals;
-	struct thunk *thunk;     /* NODE_THUNK, once loaded; inputs are replaced in place */
-	struct manifest *set;    /* NODE_SET, likewise */
+	struct thunk *thunk;       /* NODE_THUNK, once loaded; inputs are replaced in place */
+	struct manifest *set;      /* NODE_SET, likewise */
 	struct sized_digest sized; /* NODE_SET: the resolved manifest, once settled */
-	char *label;             /* first output */
-	struct asker *asker;     /* who wanted it first */
+	char *label;               /* first output */
+	struct asker *asker;       /* who wanted it first */
 	struct want *wants;
 	size_t want_count, pending;
 	struct want_list waiters;
@@ -110,7 +110,8 @@ struct node {
 };
 TAILQ_HEAD(node_list, node);
 
-/* One submit. Outlives its node (cancelled) and its forcer (freed): it ends when the engine says so. */
+/* One submit. Outlives its node (cancelled) and its forcer (freed): it ends when the engine says
+ * so. */
 struct job {
 	struct forcer *forcer;
 	struct node *node;
@@ -136,9 +137,9 @@ struct force {
 	force_done_fn *done; /* NULL once its deadline has passed: the work goes on for nobody */
 	void *arg;
 	struct loop_timer *deadline;
-	bool answered; /* on forcer->answers */
+	bool answered;                  /* on forcer->answers */
 	struct shared_failure *failure; /* else want.ref is the answer */
-	TAILQ_ENTRY(force) link; /* in forcer->forces */
+	TAILQ_ENTRY(force) link;        /* in forcer->forces */
 	TAILQ_ENTRY(force) answer;
 };
 TAILQ_HEAD(force_list, force);
@@ -178,8 +179,8 @@ struct forcer {
 	unsigned running; /* jobs the engine has, cancelled ones included */
 	uint64_t walks;
 	struct loop_timer *drain;
-	bool closing;   /* no new work */
-	bool no_prune;  /* every node is being settled: none may vanish meanwhile */
+	bool closing;               /* no new work */
+	bool no_prune;              /* every node is being settled: none may vanish meanwhile */
 	struct force_counts counts; /* queued and running are counted when asked for */
 	size_t running_now;
 	forcer_settled_fn *settled;
@@ -196,7 +197,7 @@ void force_answer_later(struct force *force);
 /* --- force_graph.c: nodes and wants; no input or output ------------------------------------- */
 
 struct shared_failure *failure_new(const struct digest *thunk, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 struct shared_failure *failure_share(struct shared_failure *s);
 void failure_unshare(struct shared_failure *s); /* NULL is fine */
 struct asker *asker_new(const char *text);
@@ -214,7 +215,7 @@ struct node_wish node_wish(const struct node *owner); /* of a node for its input
 
 /* The node of this digest, made (NODE_NEW, on the agenda) when there is none. */
 struct node *node_obtain(struct forcer *f, enum node_kind kind, const struct digest *digest,
-			 const struct node_wish *wish);
+                         const struct node_wish *wish);
 void node_free(struct node *n);
 void node_to_agenda(struct node *n);
 void node_to_ready(struct node *n);
@@ -236,14 +237,14 @@ bool graph_reaches(struct node *start, struct node *goal, char **path);
 
 /* The decoded manifest of a tree, borrowed until the next call. -EBADMSG: absent or broken. */
 int tree_manifest(struct forcer *f, const struct digest *tree, const struct manifest **out,
-		  struct error *err);
+                  struct error *err);
 /* What stands at path inside the tree: a blob, a tree, or a thunk's output (with what is left of
  * the path as its selection). -ENOENT: nothing there; -EBADMSG as above. */
 int tree_select(struct forcer *f, const struct ref *tree, const char *path, struct ref *out,
-		struct error *err);
+                struct error *err);
 /* What a thunk's output is, selection applied: as tree_select, or a plain copy. */
 int ref_step(struct forcer *f, const struct memo *memo, const struct ref *ref, struct ref *out,
-	     struct error *err);
+             struct error *err);
 
 /* --- force_resolve.c ------------------------------------------------------------------------ */
 
@@ -262,7 +263,7 @@ void node_settle_set(struct node *n);  /* n->sized likewise */
 /* Takes the failure over. It is recorded when n is at the root of it. */
 void node_settle_failure(struct node *n, struct shared_failure *failure);
 void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros,
-	      const char *engine, const char *stderr_tail);
+              const char *engine, const char *stderr_tail);
 void notice_event(const struct node *n, int kind, const char *stderr_tail);
 /* The thunk that somebody named, for which n is run. */
 const struct digest *node_origin(const struct node *n);
@@ -284,7 +285,7 @@ void job_free(struct job *job);
 bool node_heal(struct node *owner, const struct digest *absent);
 /* A new node for this thunk that will not believe its memo. */
 struct node *node_distrusted(struct forcer *f, const struct digest *thunk,
-			     const struct node_wish *wish);
+                             const struct node_wish *wish);
 
 /* --- force_look.c --------------------------------------------------------------------------- */
 

@@ -52,7 +52,8 @@ static bool remembered_failure(struct forcer *f, const struct digest *thunk, str
 	return true;
 }
 
-/* --- the search for a failure beneath ------------------------------------------------------------ */
+/* --- the search for a failure beneath ------------------------------------------------------------
+ */
 
 struct search {
 	struct forcer *forcer;
@@ -64,10 +65,9 @@ struct search {
 
 static void search_push(struct search *s, const struct digest *thunk)
 {
-	static char mark;
 	if (digest_map_get(&s->seen, thunk))
 		return;
-	digest_map_put(&s->seen, thunk, &mark);
+	digest_map_put(&s->seen, thunk, s); /* any value: it is a set */
 	array_grow(s->stack, s->count, s->capacity);
 	s->stack[s->count++] = *thunk;
 }
@@ -146,7 +146,7 @@ static bool failure_beneath(struct forcer *f, const struct digest *thunk, struct
 /* --- looking --------------------------------------------------------------------------------- */
 
 static void look_failed(struct force_look *look, const struct digest *thunk, int code,
-			const char *text)
+                        const char *text)
 {
 	look->state = STATE_FAILED;
 	look->failure = (struct failure){
@@ -199,7 +199,7 @@ static int look_along(struct forcer *f, struct ref *at, struct force_look *look,
 			return r;
 		if (hops >= FORCE_FOLLOW_MAX) {
 			look_failed(look, &at->digest, ELOOP,
-				    "its answers are thunks without end, or go round in a circle");
+			            "its answers are thunks without end, or go round in a circle");
 			return 0;
 		}
 		r = ref_step(f, &memo, at, &next, &why);
@@ -218,8 +218,7 @@ static int look_along(struct forcer *f, struct ref *at, struct force_look *look,
 	return 0;
 }
 
-int forcer_look(struct forcer *f, const struct ref *ref, struct force_look *out,
-		struct error *err)
+int forcer_look(struct forcer *f, const struct ref *ref, struct force_look *out, struct error *err)
 {
 	struct force_look look = { .size_guess = UINT64_MAX };
 	scoped_ref struct ref at = REF_INIT;
@@ -265,11 +264,11 @@ static bool is_under_work(const struct node *n)
 {
 	return n->kind == NODE_THUNK && n->asked &&
 	       (n->merged || n->state == NODE_READY || n->state == NODE_RUNNING ||
-		n->state == NODE_PAUSED);
+	        n->state == NODE_PAUSED);
 }
 
 int forcer_waiting_for(struct forcer *f, const struct digest *thunk, struct digest **out,
-		       size_t *count)
+                       size_t *count)
 {
 	struct node *stack = node_in_hand(f, thunk);
 	struct digest *found = NULL;

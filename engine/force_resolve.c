@@ -14,7 +14,7 @@ bool memo_usable(struct forcer *f, const struct digest *thunk, struct memo *out)
 	if (r < 0) {
 		if (r != -ENOENT)
 			log_warning("the memo of %s is not used: %s", digest_hex(thunk).text,
-				    error_text(&err));
+			            error_text(&err));
 		return false;
 	}
 	for (size_t i = 0; i < memo.count; i++) {
@@ -43,7 +43,7 @@ void sets_forget(struct forcer *f)
 }
 
 static void set_remember(struct forcer *f, const struct digest *set,
-			 const struct sized_digest *resolved)
+                         const struct sized_digest *resolved)
 {
 	if (f->sets_known.count >= FORCE_SETS_KNOWN_MAX)
 		sets_forget(f);
@@ -52,7 +52,8 @@ static void set_remember(struct forcer *f, const struct digest *set,
 	free(digest_map_put(&f->sets_known, set, value));
 }
 
-/* --- what a node needs ------------------------------------------------------------------------- */
+/* --- what a node needs -------------------------------------------------------------------------
+ */
 
 /* A thunk's inputs are numbered: the single ones, then the sets, then the toolchain; a set's
  * entries likewise. One pass counts what is lazy, a second makes the wants. */
@@ -139,7 +140,7 @@ static void make_want(struct node *n, struct want *w, size_t slot, const struct 
 	w->kind = ref->kind == REF_THUNK ? WANT_OUTPUT : WANT_SET;
 	ref_copy(&w->ref, ref);
 	want_attach(w, node_obtain(n->forcer, ref->kind == REF_THUNK ? NODE_THUNK : NODE_SET,
-				   &ref->digest, &wish));
+	                           &ref->digest, &wish));
 }
 
 /* Makes a want for each input that is lazy. */
@@ -160,7 +161,8 @@ static void collect_wants(struct node *n)
 
 static void fail_cycle(struct node *n, char *path)
 {
-	node_settle_failure(n, failure_new(&n->digest, ELOOP, "a thunk waits for itself: %s", path));
+	node_settle_failure(n,
+	                    failure_new(&n->digest, ELOOP, "a thunk waits for itself: %s", path));
 	free(path);
 }
 
@@ -170,8 +172,8 @@ static bool wait_for_inputs(struct node *n)
 	char *path;
 	if (n->depth > FORCE_DEPTH_MAX) {
 		node_settle_failure(n, failure_new(&n->digest, ELOOP,
-						   "thunks wait for one another more than %d deep",
-						   FORCE_DEPTH_MAX));
+		                                   "thunks wait for one another more than %d deep",
+		                                   FORCE_DEPTH_MAX));
 		return false;
 	}
 	collect_wants(n);
@@ -220,8 +222,8 @@ static void merge_with_resolved(struct node *n)
 	struct digest resolved;
 	if (thunk_finish(n->thunk, &err) < 0) {
 		node_settle_failure(n, failure_new(&n->digest, EIO,
-						   "its inputs do not fit together: %s",
-						   error_text(&err)));
+		                                   "its inputs do not fit together: %s",
+		                                   error_text(&err)));
 		return;
 	}
 	thunk_digest(n->thunk, &resolved);
@@ -281,8 +283,8 @@ static void thunk_step(struct node *n)
 static void fail_set(struct node *n, int r, const char *text)
 {
 	struct shared_failure *failure =
-		failure_new(&n->digest, r == -ENOSPC ? ENOSPC : EIO, "the input set %s: %s",
-			    digest_hex(&n->digest).text, text);
+	        failure_new(&n->digest, r == -ENOSPC ? ENOSPC : EIO, "the input set %s: %s",
+	                    digest_hex(&n->digest).text, text);
 	failure->unowned = true;
 	node_settle_failure(n, failure);
 }
@@ -295,7 +297,7 @@ static void set_inputs_known(struct node *n)
 		manifest_encode(n->set, &text);
 		n->sized.size_bytes = text.len;
 		int r = store_put_bytes(n->forcer->store, text.data, text.len, &n->sized.digest,
-					&err);
+		                        &err);
 		if (r < 0) {
 			fail_set(n, r, error_text(&err));
 			return;

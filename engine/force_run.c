@@ -58,9 +58,10 @@ static void name_absent(struct shared_failure *failure, const struct digest *abs
 	char *old = failure->failure.reason;
 	failure->has_absent = true;
 	failure->absent = *absent;
-	failure->failure.reason =
-		xformat("the blob %s is not in the store, or broken, and no thunk is known that makes "
-			"it: %s", digest_hex(absent).text, old);
+	failure->failure.reason = xformat(
+	        "the blob %s is not in the store, or broken, and no thunk is known that makes "
+	        "it: %s",
+	        digest_hex(absent).text, old);
 	free(old);
 }
 
@@ -68,7 +69,7 @@ static void run_failed(struct node *n, struct engine_result *r, const char *engi
 {
 	const char *tail = r->stderr_tail ? r->stderr_tail : "";
 	struct shared_failure *failure =
-		failure_new(&n->digest, code_of(r->outcome), "%s", reason_of(r));
+	        failure_new(&n->digest, code_of(r->outcome), "%s", reason_of(r));
 	free(failure->failure.stderr_tail);
 	failure->failure.stderr_tail = xstrndup(tail, strnlen(tail, FAILURE_STDERR_MAX));
 	free(failure->failure.engine);
@@ -116,7 +117,7 @@ static void try_again(struct node *n)
 	uint64_t chance = ((uint64_t)now_us() ^ n->digest.bytes[0]) * 0x9e3779b97f4a7c15u >> 33;
 	n->state = NODE_PAUSED;
 	n->pause = loop_after(n->forcer->loop, pause_ms + (int64_t)(chance % (uint64_t)pause_ms),
-			      pause_over, n);
+	                      pause_over, n);
 }
 
 static void take_result(struct node *n, struct engine_result *r, const char *engine)
@@ -141,7 +142,8 @@ static void check_outputs(const struct thunk *t, struct engine_result *r)
 	}
 }
 
-/* --- jobs -------------------------------------------------------------------------------------- */
+/* --- jobs --------------------------------------------------------------------------------------
+ */
 
 /* On the loop's thread, after done. */
 static void job_ended(void *arg)

@@ -45,7 +45,7 @@ static void notice_settled(struct node *n, int code)
 }
 
 void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros,
-	      const char *engine, const char *stderr_tail)
+              const char *engine, const char *stderr_tail)
 {
 	char empty[] = "";
 	struct log_record record = {
@@ -94,13 +94,14 @@ static void record_failure(struct node *n)
 	f->failures_made++;
 	if (failure->until_ns >= 0 && index_failure_put(f->index, failure, &err) < 0)
 		log_warning("the failure of %s is not remembered: %s", digest_hex(&n->digest).text,
-			    error_text(&err));
-	scoped_free char *text = xformat("%s%s%s", failure->reason, *failure->stderr_tail ? "\n" : "",
-					 failure->stderr_tail);
+		            error_text(&err));
+	scoped_free char *text = xformat("%s%s%s", failure->reason,
+	                                 *failure->stderr_tail ? "\n" : "", failure->stderr_tail);
 	node_log(n, &n->digest, failure->code, 0, failure->engine, text);
 }
 
-/* --- settling ----------------------------------------------------------------------------------- */
+/* --- settling -----------------------------------------------------------------------------------
+ */
 
 static void settle(struct node *n)
 {

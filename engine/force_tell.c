@@ -70,7 +70,7 @@ static void move_on(struct want *w, struct node *target)
 	scoped_free char *path = NULL;
 	if (owner && owner == target)
 		path = xformat("%s -> %s", digest_hex(&owner->digest).text,
-			       digest_hex(&owner->digest).text);
+		               digest_hex(&owner->digest).text);
 	else if (owner)
 		graph_reaches(target, owner, &path);
 	/* Also when it is refused: the owner, settling, leaves all it waits for in good order. */
@@ -78,12 +78,13 @@ static void move_on(struct want *w, struct node *target)
 	if (!path)
 		return;
 	struct shared_failure *failure =
-		failure_new(&owner->digest, ELOOP, "a thunk waits for itself: %s", path);
+	        failure_new(&owner->digest, ELOOP, "a thunk waits for itself: %s", path);
 	failure->unowned = owner->kind == NODE_SET;
 	node_settle_failure(owner, failure);
 }
 
-/* Brent: a ref passed at some power of two hops comes again if and only if this goes in a circle. */
+/* Brent: a ref passed at some power of two hops comes again if and only if this goes in a circle.
+ */
 static bool goes_in_a_circle(struct want *w, const struct ref *next)
 {
 	if (w->mark && ref_equal(w->mark, next))
@@ -130,17 +131,18 @@ static void follow(struct forcer *f, struct want *w, struct ref next)
 	w->hops++;
 	if (goes_in_a_circle(w, &next)) {
 		circle = describe_circle(f, &next);
-		want_failed_by_itself(w, failure_new(blamed(w), ELOOP,
-						     "answers that are thunks go round in a circle: %s",
-						     circle));
+		want_failed_by_itself(
+		        w, failure_new(blamed(w), ELOOP,
+		                       "answers that are thunks go round in a circle: %s", circle));
 		ref_release(&next);
 		return;
 	}
 	if (w->hops > FORCE_FOLLOW_MAX) {
-		want_failed_by_itself(w, failure_new(blamed(w), ELOOP,
-						     "more than %d answers in a row were again thunks; "
-						     "the last names %s",
-						     FORCE_FOLLOW_MAX, digest_hex(&next.digest).text));
+		want_failed_by_itself(
+		        w, failure_new(blamed(w), ELOOP,
+		                       "more than %d answers in a row were again thunks; "
+		                       "the last names %s",
+		                       FORCE_FOLLOW_MAX, digest_hex(&next.digest).text));
 		ref_release(&next);
 		return;
 	}
@@ -152,7 +154,7 @@ static void follow(struct forcer *f, struct want *w, struct ref next)
 
 /* The output's memo promised what the store has not (any more): run its thunk anew, once. */
 static void distrust_or_fail(struct forcer *f, struct want *w, const struct node *n,
-			     const char *reason)
+                             const char *reason)
 {
 	if (w->distrusted) {
 		want_failed_as(w, failure_new(&n->digest, EIO, "%s", reason));
@@ -183,7 +185,7 @@ static bool step_output(struct node *n, struct want *w, struct ref *next)
 		distrust_or_fail(f, w, n, error_text(&err));
 	else if (r < 0)
 		want_failed_as(w, failure_new(&n->digest, r == -ENOSPC ? ENOSPC : EIO, "%s",
-					      error_text(&err)));
+		                              error_text(&err)));
 	return r == 0;
 }
 
@@ -252,7 +254,7 @@ static void tell_resolved_failed(const struct node *n, struct want *w)
 	if (from->has_absent && node_heal(owner, &from->absent))
 		return;
 	struct shared_failure *own =
-		failure_new(&owner->digest, from->failure.code, "%s", from->failure.reason);
+	        failure_new(&owner->digest, from->failure.code, "%s", from->failure.reason);
 	free(own->failure.stderr_tail);
 	free(own->failure.engine);
 	own->failure.stderr_tail = xstrdup(from->failure.stderr_tail);
@@ -272,7 +274,7 @@ static void tell_failed(struct node *n, struct want *w)
 		return;
 	}
 	want_failed_as(w, failure_new(blamed(w), n->failure->failure.code, "%s",
-				      n->failure->failure.reason));
+	                              n->failure->failure.reason));
 }
 
 void node_deliver(struct node *n)

@@ -14,7 +14,7 @@ static struct kept_tree *oldest_tree(struct forcer *f)
 }
 
 int tree_manifest(struct forcer *f, const struct digest *tree, const struct manifest **out,
-		  struct error *err)
+                  struct error *err)
 {
 	for (size_t i = 0; i < FORCE_TREES_KEPT; i++) {
 		struct kept_tree *kept = &f->trees[i];
@@ -28,14 +28,14 @@ int tree_manifest(struct forcer *f, const struct digest *tree, const struct mani
 	int r = store_get_bytes(f->store, tree, MANIFEST_BYTES_MAX, &text, err);
 	if (r == -ENOENT)
 		return error_set(err, -EBADMSG, "the manifest %s is not in the store",
-				 digest_hex(tree).text);
+		                 digest_hex(tree).text);
 	if (r < 0)
 		return r;
 	scoped_manifest struct manifest m = MANIFEST_INIT;
 	struct error why = ERROR_INIT;
 	if (manifest_decode(text.data ? text.data : "", text.len, &m, &why) < 0)
 		return error_set(err, -EBADMSG, "the blob %s is not a manifest: %s",
-				 digest_hex(tree).text, error_text(&why));
+		                 digest_hex(tree).text, error_text(&why));
 	struct kept_tree *kept = oldest_tree(f);
 	manifest_release(&kept->manifest);
 	*kept = (struct kept_tree){ .digest = *tree, .manifest = m, .used = ++f->tree_uses };
@@ -46,7 +46,7 @@ int tree_manifest(struct forcer *f, const struct digest *tree, const struct mani
 
 /* The entries beneath path as a tree of their own; -ENOENT when there are none. */
 static int select_directory(struct forcer *f, const struct manifest *m, const char *path,
-			    struct ref *out, struct error *err)
+                            struct ref *out, struct error *err)
 {
 	scoped_manifest struct manifest sub = MANIFEST_INIT;
 	size_t len = strlen(path);
@@ -115,7 +115,7 @@ static char *follow_link(const char *path, size_t link_len, const char *target)
 /* The entry at path, or the file or link that stands where one of its parents should; *len is
  * how much of path that is. */
 static const struct manifest_entry *find_on_way(const struct manifest *m, const char *path,
-						size_t *len)
+                                                size_t *len)
 {
 	scoped_free char *prefix = xstrdup(path);
 	for (;;) {
@@ -132,14 +132,15 @@ static const struct manifest_entry *find_on_way(const struct manifest *m, const 
 
 /* An entry of kind ENTRY_FILE was met; rest is what is left of the path, or "". */
 static int select_file(const struct manifest_entry *e, const char *rest, struct ref *out,
-		       struct error *err)
+                       struct error *err)
 {
 	if (*rest && e->ref.kind == REF_BLOB)
 		return error_set(err, -ENOENT, "%s is a file and has no %s in it", e->path, rest);
 	struct ref ref = REF_INIT;
 	ref_copy(&ref, &e->ref);
 	if (*rest && ref.kind == REF_THUNK) {
-		char *deeper = ref.selection ? xformat("%s/%s", ref.selection, rest) : xstrdup(rest);
+		char *deeper =
+		        ref.selection ? xformat("%s/%s", ref.selection, rest) : xstrdup(rest);
 		free(ref.selection);
 		ref.selection = deeper;
 	}
@@ -148,7 +149,7 @@ static int select_file(const struct manifest_entry *e, const char *rest, struct 
 }
 
 int tree_select(struct forcer *f, const struct ref *tree, const char *path, struct ref *out,
-		struct error *err)
+                struct error *err)
 {
 	struct digest at = tree->digest;
 	scoped_free char *left = xstrdup(path);
@@ -168,7 +169,7 @@ int tree_select(struct forcer *f, const struct ref *tree, const char *path, stru
 			next = ++links > FORCE_LINKS_MAX ? NULL : follow_link(left, len, e->target);
 			if (!next)
 				return error_set(err, -ENOENT, "the link %s leads nowhere in it",
-						 e->path);
+				                 e->path);
 		} else if (*rest && e->ref.kind == REF_TREE) {
 			at = e->ref.digest;
 			next = xstrdup(rest);
@@ -181,28 +182,29 @@ int tree_select(struct forcer *f, const struct ref *tree, const char *path, stru
 }
 
 int ref_step(struct forcer *f, const struct memo *memo, const struct ref *ref, struct ref *out,
-	     struct error *err)
+             struct error *err)
 {
 	const struct ref *made = memo_output(memo, ref->output);
 	if (!made)
 		return error_set(err, -ENOENT, "the thunk %s has no output %s",
-				 digest_hex(&ref->digest).text, ref->output);
+		                 digest_hex(&ref->digest).text, ref->output);
 	if (!ref->selection) {
 		ref_copy(out, made);
 		return 0;
 	}
 	if (made->kind == REF_BLOB)
-		return error_set(err, -ENOENT, "the output %s of thunk %s is a file and has no %s in it",
-				 ref->output, digest_hex(&ref->digest).text, ref->selection);
+		return error_set(err, -ENOENT,
+		                 "the output %s of thunk %s is a file and has no %s in it",
+		                 ref->output, digest_hex(&ref->digest).text, ref->selection);
 	if (made->kind == REF_TREE) {
 		int r = tree_select(f, made, ref->selection, out, err);
 		return r < 0 ? error_prefix(err, r, "the output %s of thunk %s", ref->output,
-					    digest_hex(&ref->digest).text)
-			     : 0;
+		                            digest_hex(&ref->digest).text)
+		             : 0;
 	}
 	ref_copy(out, made);
 	char *deeper = out->selection ? xformat("%s/%s", out->selection, ref->selection)
-				      : xstrdup(ref->selection);
+	                              : xstrdup(ref->selection);
 	free(out->selection);
 	out->selection = deeper;
 	return 0;

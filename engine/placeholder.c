@@ -13,11 +13,12 @@ int placeholder_encode(const struct ref *ref, char out[PLACEHOLDER_SIZE], struct
 	buf_add_str(&text, HEAD);
 	ref_encode(ref, &text);
 	buf_add_char(&text, '\n');
-	/* Either the ref's newline is the last byte, or there is padding with a newline of its own. */
+	/* Either the ref's newline is the last byte, or there is padding with a newline of its own.
+	 */
 	if (text.len > PLACEHOLDER_SIZE)
 		return error_set(err, -ENAMETOOLONG,
-				 "a placeholder would need %zu bytes and has room for %d", text.len,
-				 PLACEHOLDER_SIZE);
+		                 "a placeholder would need %zu bytes and has room for %d", text.len,
+		                 PLACEHOLDER_SIZE);
 	memset(out, ' ', PLACEHOLDER_SIZE);
 	memcpy(out, text.data, text.len);
 	out[PLACEHOLDER_SIZE - 1] = '\n';
@@ -30,9 +31,10 @@ int placeholder_decode(const char *bytes, size_t len, struct ref *out, struct er
 	    memcmp(bytes, PLACEHOLDER_FIRST_LINE, strlen(PLACEHOLDER_FIRST_LINE)) != 0)
 		return error_set(err, -ENOENT, "not a placeholder");
 	if (memcmp(bytes, HEAD, strlen(HEAD)) != 0)
-		return error_set(err, -EBADMSG,
-				 "a damaged placeholder, or one of a newer ggfs: its second line is not "
-				 "\"ggfs-placeholder 1\"");
+		return error_set(
+		        err, -EBADMSG,
+		        "a damaged placeholder, or one of a newer ggfs: its second line is not "
+		        "\"ggfs-placeholder 1\"");
 
 	struct error why = ERROR_INIT;
 	scoped_ref struct ref ref = REF_INIT;
@@ -43,10 +45,12 @@ int placeholder_decode(const char *bytes, size_t len, struct ref *out, struct er
 	if (ref_decode(&at, line_end, &ref, &why) < 0)
 		return error_set(err, -EBADMSG, "a damaged placeholder: %s", error_text(&why));
 	if (at != line_end)
-		return error_set(err, -EBADMSG, "a damaged placeholder: more than a ref on its line");
+		return error_set(err, -EBADMSG,
+		                 "a damaged placeholder: more than a ref on its line");
 	for (at++; at < end - 1; at++)
 		if (*at != ' ')
-			return error_set(err, -EBADMSG, "a damaged placeholder: bytes after the ref");
+			return error_set(err, -EBADMSG,
+			                 "a damaged placeholder: bytes after the ref");
 	if (end[-1] != '\n')
 		return error_set(err, -EBADMSG, "a damaged placeholder: no newline at its end");
 	*out = ref;

@@ -27,7 +27,8 @@ void thunk_add_set(struct thunk *t, const struct digest *d, uint64_t size_bytes)
 void thunk_add_output(struct thunk *t, enum output_kind kind, const char *path)
 {
 	array_grow(t->outputs, t->output_count, t->output_capacity);
-	t->outputs[t->output_count++] = (struct thunk_output){ .kind = kind, .path = xstrdup(path) };
+	t->outputs[t->output_count++] =
+	        (struct thunk_output){ .kind = kind, .path = xstrdup(path) };
 }
 
 const struct thunk_output *thunk_output(const struct thunk *t, const char *path)
@@ -43,15 +44,16 @@ static int finish_command(const struct thunk *t, struct error *err)
 {
 	if (!t->program || !path_is_normal(t->program))
 		return error_set(err, -EINVAL, "the program \"%s\" is not a normal relative path",
-				 t->program ? t->program : "");
+		                 t->program ? t->program : "");
 	if (t->args.count == 0)
 		return error_set(err, -EINVAL, "a thunk needs at least one argument, argv[0]");
 	if (t->cwd && !path_is_normal(t->cwd))
-		return error_set(err, -EINVAL, "the working directory \"%s\" is not a normal relative path",
-				 t->cwd);
+		return error_set(err, -EINVAL,
+		                 "the working directory \"%s\" is not a normal relative path",
+		                 t->cwd);
 	if (t->timeout_s < 1 || t->timeout_s > THUNK_TIMEOUT_MAX_S)
 		return error_set(err, -EINVAL, "the timeout of %u s is not within 1 to %d",
-				 t->timeout_s, THUNK_TIMEOUT_MAX_S);
+		                 t->timeout_s, THUNK_TIMEOUT_MAX_S);
 	return 0;
 }
 
@@ -63,11 +65,12 @@ static int finish_env(struct thunk *t, struct error *err)
 		const char *fact = t->env.items[i];
 		const char *equals = strchr(fact, '=');
 		if (!equals || equals == fact)
-			return error_set(err, -EINVAL, "the environment's \"%s\" is not NAME=VALUE", fact);
+			return error_set(err, -EINVAL, "the environment's \"%s\" is not NAME=VALUE",
+			                 fact);
 		size_t len = (size_t)(equals - fact) + 1;
 		if (len == last_len && memcmp(t->env.items[i - 1], fact, len) == 0)
 			return error_set(err, -EINVAL, "the environment has \"%.*s\" twice",
-					 (int)len - 1, fact);
+			                 (int)len - 1, fact);
 		last_len = len;
 	}
 	return 0;
@@ -90,7 +93,7 @@ static int finish_sets(struct thunk *t, struct error *err)
 			t->sets[kept++] = t->sets[i];
 		else if (last->size_bytes != t->sets[i].size_bytes)
 			return error_set(err, -EINVAL, "the input set %s is given with two sizes",
-					 digest_hex(&last->digest).text);
+			                 digest_hex(&last->digest).text);
 	}
 	t->set_count = kept;
 	return 0;
@@ -110,12 +113,13 @@ static int check_parents(const struct thunk *t, const char *path, struct error *
 		*slash = '\0';
 		struct thunk_output key = { .path = parent };
 		if (bsearch(&key, t->outputs, t->output_count, sizeof(key), compare_outputs))
-			return error_set(err, -EINVAL, "the output %s lies beneath the output %s", path,
-					 parent);
+			return error_set(err, -EINVAL, "the output %s lies beneath the output %s",
+			                 path, parent);
 		const struct manifest_entry *entry = manifest_find(&t->inputs, parent);
 		if (entry && entry->kind == ENTRY_FILE && entry->ref.kind == REF_BLOB)
-			return error_set(err, -EINVAL, "the output %s lies beneath the input file %s",
-					 path, parent);
+			return error_set(err, -EINVAL,
+			                 "the output %s lies beneath the input file %s", path,
+			                 parent);
 	}
 	return 0;
 }
@@ -126,13 +130,13 @@ static int finish_outputs(struct thunk *t, struct error *err)
 		return error_set(err, -EINVAL, "a thunk needs at least one output");
 	if (t->output_count > THUNK_OUTPUTS_MAX)
 		return error_set(err, -EFBIG, "%zu outputs are more than the %d allowed",
-				 t->output_count, THUNK_OUTPUTS_MAX);
+		                 t->output_count, THUNK_OUTPUTS_MAX);
 	qsort(t->outputs, t->output_count, sizeof(*t->outputs), compare_outputs);
 	for (size_t i = 0; i < t->output_count; i++) {
 		const char *path = t->outputs[i].path;
 		if (!path_is_normal(path))
-			return error_set(err, -EINVAL, "the output \"%s\" is not a normal relative path",
-					 path);
+			return error_set(err, -EINVAL,
+			                 "the output \"%s\" is not a normal relative path", path);
 		if (i > 0 && strcmp(t->outputs[i - 1].path, path) == 0)
 			return error_set(err, -EINVAL, "the output %s is there twice", path);
 		int r = check_parents(t, path, err);

@@ -58,7 +58,7 @@ void thunk_encode(const struct thunk *t, struct buf *b)
 		add_sized_digest(b, "toolchain", &t->toolchain);
 	for (size_t i = 0; i < t->output_count; i++)
 		add_fact(b, t->outputs[i].kind == OUTPUT_TREE ? "output tree" : "output file",
-			 t->outputs[i].path);
+		         t->outputs[i].path);
 	add_number(b, "timeout", t->timeout_s);
 	buf_add_char(b, '\n');
 	if (t->memory_mib) {
@@ -92,7 +92,7 @@ static int decode_list(const char *at, const char *end, struct strv *list, struc
 }
 
 static int decode_number(const char *at, const char *end, uint64_t max, uint64_t *out,
-			 struct error *err)
+                         struct error *err)
 {
 	uint64_t value = 0;
 	if (at == end)
@@ -103,7 +103,7 @@ static int decode_number(const char *at, const char *end, uint64_t max, uint64_t
 		uint64_t digit = (uint64_t)(*at - '0');
 		if (value > (max - digit) / 10)
 			return error_set(err, -EINVAL, "a number is larger than %llu",
-					 (unsigned long long)max);
+			                 (unsigned long long)max);
 		value = value * 10 + digit;
 	}
 	*out = value;
@@ -120,7 +120,7 @@ static int decode_u32(const char *at, const char *end, uint32_t *out, struct err
 }
 
 static int decode_sized_digest(const char *at, const char *end, struct sized_digest *out,
-			       struct error *err)
+                               struct error *err)
 {
 	if (end - at < DIGEST_HEX_SIZE + 2 || at[DIGEST_HEX_SIZE] != ' ' ||
 	    !digest_parse(at, DIGEST_HEX_SIZE, &out->digest))
@@ -214,8 +214,8 @@ static int decode_lines(const char *text, const char *end, struct thunk *t, stru
 	for (const char *at = text + strlen(FIRST_LINE); at < end; number++) {
 		const char *line_end = memchr(at, '\n', (size_t)(end - at));
 		if (!line_end)
-			return error_set(err, -EINVAL, "thunk, line %u: it has no newline at its end",
-					 number);
+			return error_set(err, -EINVAL,
+			                 "thunk, line %u: it has no newline at its end", number);
 		int r = decode_line(at, line_end, t, err);
 		if (r < 0)
 			return error_prefix(err, r, "thunk, line %u", number);
@@ -235,18 +235,19 @@ static int check_canonical(const struct thunk *t, const char *text, size_t len, 
 	unsigned line = 1;
 	for (size_t i = 0; i < len && i < canonical.len && text[i] == canonical.data[i]; i++)
 		line += text[i] == '\n';
-	return error_set(err, -EINVAL,
-			 "thunk, line %u: not canonical: a fact is out of order, there twice, missing "
-			 "or spelt otherwise",
-			 line);
+	return error_set(
+	        err, -EINVAL,
+	        "thunk, line %u: not canonical: a fact is out of order, there twice, missing "
+	        "or spelt otherwise",
+	        line);
 }
 
 int thunk_decode(const char *text, size_t len, struct thunk *out, struct error *err)
 {
 	size_t first_len = strlen(FIRST_LINE);
 	if (len > THUNK_BYTES_MAX)
-		return error_set(err, -EFBIG, "a thunk of %zu bytes is larger than the %d allowed", len,
-				 THUNK_BYTES_MAX);
+		return error_set(err, -EFBIG, "a thunk of %zu bytes is larger than the %d allowed",
+		                 len, THUNK_BYTES_MAX);
 	if (len < first_len || memcmp(text, FIRST_LINE, first_len) != 0)
 		return error_set(err, -EINVAL, "thunk, line 1: not \"ggfs-thunk 1\"");
 

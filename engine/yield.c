@@ -10,9 +10,10 @@ int yield_self(struct thunk *out, struct error *err)
 {
 	const char *path = getenv("GGFS_THUNK");
 	if (!path)
-		return error_set(err, -ENOENT,
-				 "GGFS_THUNK is not set: this program is a function; run it through a "
-				 "thunk (ggfs thunk)");
+		return error_set(
+		        err, -ENOENT,
+		        "GGFS_THUNK is not set: this program is a function; run it through a "
+		        "thunk (ggfs thunk)");
 	scoped_buf struct buf text = BUF_INIT;
 	int r = read_file_at(AT_FDCWD, path, &text, THUNK_BYTES_MAX, err);
 	if (r < 0)
@@ -25,13 +26,14 @@ int yield_thunk(const struct thunk *t, struct digest *out, struct error *err)
 {
 	const char *directory = getenv("GGFS_YIELD");
 	if (!directory)
-		return error_set(err, -ENOENT,
-				 "GGFS_YIELD is not set: this thunk is not allowed to yield others");
+		return error_set(
+		        err, -ENOENT,
+		        "GGFS_YIELD is not set: this thunk is not allowed to yield others");
 	scoped_buf struct buf text = BUF_INIT;
 	thunk_encode(t, &text);
 	if (text.len > THUNK_BYTES_MAX)
 		return error_set(err, -EFBIG, "a thunk of %zu bytes is larger than the %d allowed",
-				 text.len, THUNK_BYTES_MAX);
+		                 text.len, THUNK_BYTES_MAX);
 	struct digest digest;
 	digest_of(&digest, text.data, text.len);
 	scoped_free char *path = xformat("%s/%s", directory, digest_hex(&digest).text);

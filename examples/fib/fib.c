@@ -52,7 +52,7 @@ static void copy_input(struct thunk *to, const struct manifest_entry *e)
 
 /* A thunk with self's inputs (but the one at path without), environment, limits and output. */
 static void derive(struct thunk *t, const struct thunk *self, const char *program,
-		   const char *without)
+                   const char *without)
 {
 	*t = THUNK_INIT;
 	t->program = xstrdup(program);
@@ -88,7 +88,7 @@ static int yield_fib(const struct thunk *self, unsigned n, struct ref *ref, stru
 }
 
 static int yield_add(const struct thunk *self, const struct ref *a, const struct ref *b,
-		     struct ref *ref, struct error *err)
+                     struct ref *ref, struct error *err)
 {
 	const struct manifest_entry *add = find_add(self);
 	if (!add)
@@ -107,7 +107,7 @@ static int yield_add(const struct thunk *self, const struct ref *a, const struct
 }
 
 static int answer_with_thunks(const struct thunk *self, unsigned n, const char *output,
-			      struct error *err)
+                              struct error *err)
 {
 	scoped_ref struct ref a = REF_INIT, b = REF_INIT, sum = REF_INIT;
 	int r = yield_fib(self, n - 1, &a, err);
@@ -140,7 +140,7 @@ int main(int argc, char **argv)
 	if (r == 0) {
 		scoped_free char *output = from_cwd(&self, self.outputs[0].path);
 		r = n < 2 ? answer_with_number((unsigned)n, output, &err)
-			  : answer_with_thunks(&self, (unsigned)n, output, &err);
+		          : answer_with_thunks(&self, (unsigned)n, output, &err);
 	}
 	if (r < 0)
 		fprintf(stderr, "fib: %s\n", error_text(&err));

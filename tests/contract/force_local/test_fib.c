@@ -92,7 +92,8 @@ static void take(void *arg, const struct force_answer *answer)
 	if (answer->code)
 		buf_add_str(&a->text, answer->reason);
 	else
-		assert_ok(store_get_bytes(a->world->store, &answer->ref->digest, 100, &a->text, &err));
+		assert_ok(store_get_bytes(a->world->store, &answer->ref->digest, 100, &a->text,
+		                          &err));
 	loop_stop(a->world->loop);
 }
 
@@ -127,12 +128,11 @@ struct runs {
 
 static int count_run(void *arg, const struct log_record *r)
 {
-	static char mark;
 	struct runs *runs = arg;
 	if (r->memoised)
 		return 0;
 	runs->count++;
-	runs->twice = digest_map_put(&runs->seen, &r->thunk, &mark) || runs->twice;
+	runs->twice = digest_map_put(&runs->seen, &r->thunk, runs) || runs->twice;
 	return 0;
 }
 
@@ -194,10 +194,10 @@ static void a_function_that_fails_tells_why(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-			fib_24_is_right_and_each_distinct_thunk_runs_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(fib_24_is_right_and_each_distinct_thunk_runs_once,
+		                                setup, teardown),
 		cmocka_unit_test_setup_teardown(fib_works_in_a_working_directory_of_its_own, setup,
-						teardown),
+		                                teardown),
 		cmocka_unit_test_setup_teardown(a_function_that_fails_tells_why, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,7 @@ static void put(struct fake_engine *fake, const char *bytes, size_t len, struct 
 }
 
 static bool read_input(struct fake_engine *fake, const struct digest *d, struct buf *b,
-		       struct engine_result *r)
+                       struct engine_result *r)
 {
 	int code = store_verify(fake->store, d, NULL);
 	if (code == 0)
@@ -49,7 +49,7 @@ static bool read_input(struct fake_engine *fake, const struct digest *d, struct 
 /* The bytes of all single inputs and of all files in sets; what is not a blob is an abort: the
  * force must have replaced it. */
 static bool read_manifest(struct fake_engine *fake, const struct manifest *m, struct buf *b,
-			  struct engine_result *r)
+                          struct engine_result *r)
 {
 	for (size_t i = 0; i < m->count; i++) {
 		const struct manifest_entry *e = &m->entries[i];
@@ -76,7 +76,7 @@ static bool read_manifest(struct fake_engine *fake, const struct manifest *m, st
 }
 
 static bool read_inputs(struct fake_engine *fake, const struct thunk *t, struct buf *b,
-			struct engine_result *r)
+                        struct engine_result *r)
 {
 	if (!read_manifest(fake, &t->inputs, b, r))
 		return false;
@@ -155,7 +155,7 @@ static void do_yield(const struct thunk *t, struct engine_result *r)
 }
 
 static void perform(struct fake_engine *fake, const struct thunk *t, unsigned runs,
-		    struct engine_result *r)
+                    struct engine_result *r)
 {
 	const char *verb = word(t, 0);
 	struct ref same;
@@ -198,8 +198,7 @@ static void finish(struct engine_ticket *ticket)
 	if (ticket->cancelled)
 		set_outcome(&r, OUTCOME_CANCELLED, "cancelled");
 	else
-		perform(fake, ticket->job.thunk,
-			fake_runs(fake, word(ticket->job.thunk, 1)), &r);
+		perform(fake, ticket->job.thunk, fake_runs(fake, word(ticket->job.thunk, 1)), &r);
 	ticket->job.done(ticket->job.arg, &r);
 	engine_result_release(&r);
 	free(ticket);
@@ -243,8 +242,8 @@ static unsigned fake_capacity(struct engine *e)
 	return ((struct fake_engine *)e)->jobs;
 }
 
-static int fake_submit(struct engine *e, const struct engine_job *job,
-		       struct engine_ticket **out, struct error *err)
+static int fake_submit(struct engine *e, const struct engine_job *job, struct engine_ticket **out,
+                       struct error *err)
 {
 	struct fake_engine *fake = (struct fake_engine *)e;
 	fake->submits++;

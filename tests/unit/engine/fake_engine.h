@@ -29,7 +29,7 @@ struct fake_engine {
 	bool hold;
 	bool refuse_submit;
 	struct ref hook;
-	struct strv started;  /* NAMEs, in the order of submits */
+	struct strv started; /* NAMEs, in the order of submits */
 	unsigned submits, cancels;
 	struct engine_ticket *held;
 	pthread_t thread;

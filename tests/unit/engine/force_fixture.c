@@ -60,8 +60,9 @@ struct ref thunk_end(struct fixture *x, struct thunk *t)
 	scoped_free char *output = xformat("o%s", t->args.items[1]);
 	struct ref ref = { .kind = REF_THUNK };
 	if (t->output_count == 0)
-		thunk_add_output(t, strcmp(t->args.items[0], "tree") == 0 ? OUTPUT_TREE : OUTPUT_FILE,
-				 output);
+		thunk_add_output(t,
+		                 strcmp(t->args.items[0], "tree") == 0 ? OUTPUT_TREE : OUTPUT_FILE,
+		                 output);
 	assert_ok(thunk_finish(t, &err));
 	assert_ok(thunk_save(x->store, t, &ref.digest, &err));
 	ref.output = xstrdup(t->outputs[0].path);
@@ -75,7 +76,7 @@ struct ref simple_thunk(struct fixture *x, const char *verb, const char *name)
 }
 
 struct ref thunk_of(struct fixture *x, const char *verb, const char *name, const struct ref *a,
-		    const struct ref *b)
+                    const struct ref *b)
 {
 	struct thunk t;
 	thunk_begin(&t, verb, name);
@@ -125,7 +126,7 @@ void start_request(struct fixture *x, const struct force_request *request, struc
 }
 
 void start(struct fixture *x, const struct ref *ref, enum force_priority priority,
-	   struct result *out)
+           struct result *out)
 {
 	struct force_request request = { .ref = *ref, .priority = priority };
 	start_request(x, &request, out);

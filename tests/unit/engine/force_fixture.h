@@ -40,11 +40,11 @@ void thunk_needs(struct thunk *t, const char *path, const struct ref *ref);
 struct ref thunk_end(struct fixture *x, struct thunk *t);
 struct ref simple_thunk(struct fixture *x, const char *verb, const char *name);
 struct ref thunk_of(struct fixture *x, const char *verb, const char *name, const struct ref *a,
-		    const struct ref *b); /* inputs a and b, which may be NULL */
+                    const struct ref *b); /* inputs a and b, which may be NULL */
 struct ref ref_of_bytes(struct fixture *x, const char *bytes);
 
 void start(struct fixture *x, const struct ref *ref, enum force_priority priority,
-	   struct result *out);
+           struct result *out);
 void start_request(struct fixture *x, const struct force_request *request, struct result *out);
 void result_release(struct result *r);
 
@@ -52,7 +52,7 @@ void result_release(struct result *r);
 typedef bool condition_fn(void *arg);
 void run_until(struct fixture *x, condition_fn *condition, void *arg);
 void run_until_answered(struct fixture *x, struct result *r);
-void run_until_idle(struct fixture *x);          /* nothing queued or running */
+void run_until_idle(struct fixture *x); /* nothing queued or running */
 void run_until_held(struct fixture *x, const char *name);
 
 /* Forces and returns the result's bytes, the caller's to free; fails the test on failure. */

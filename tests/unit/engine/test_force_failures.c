@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-static void assert_remembered(struct fixture *x, const struct digest *thunk, int code, bool for_ever)
+static void assert_remembered(struct fixture *x, const struct digest *thunk, int code,
+                              bool for_ever)
 {
 	struct failure failure = { 0 };
 	assert_int_equal(index_failure_get(x->index, thunk, &failure), 0);
@@ -11,7 +12,7 @@ static void assert_remembered(struct fixture *x, const struct digest *thunk, int
 		assert_int_equal(failure.until_ns, 0);
 	else
 		assert_true(failure.until_ns > wall_ns() &&
-			    failure.until_ns <= wall_ns() + 5000000000);
+		            failure.until_ns <= wall_ns() + 5000000000);
 	failure_release(&failure);
 }
 
@@ -84,7 +85,7 @@ static void each_outcome_has_its_errno(void **state)
 			assert_remembered(x, &ref.digest, table[i].code, false);
 		else
 			assert_int_equal(index_failure_get(x->index, &ref.digest, &failure),
-					 -ENOENT);
+			                 -ENOENT);
 		free(force_failure(x, &ref, -table[i].code, NULL));
 		assert_int_equal(fake_runs(&x->fake, name), table[i].remembered ? 1 : 2);
 	}

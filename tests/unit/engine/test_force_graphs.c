@@ -49,8 +49,8 @@ static void a_thunk_that_answers_with_itself_is_eloop(void **state)
 	scoped_ref struct ref t = simple_thunk(x, "hook", "t");
 	ref_copy(&x->fake.hook, &t);
 	scoped_free char *reason = force_failure(x, &t, -ELOOP, NULL);
-	scoped_free char *named = xformat("%s -> %s", digest_hex(&t.digest).text,
-					  digest_hex(&t.digest).text);
+	scoped_free char *named =
+	        xformat("%s -> %s", digest_hex(&t.digest).text, digest_hex(&t.digest).text);
 	assert_non_null(strstr(reason, named));
 }
 
@@ -425,7 +425,8 @@ static void a_look_guesses_the_size_the_output_had_last(void **state)
 	struct fixture *x = *state;
 	struct force_look look;
 	struct error err = ERROR_INIT;
-	scoped_ref struct ref old_input = ref_of_bytes(x, "old"), new_input = ref_of_bytes(x, "new");
+	scoped_ref struct ref old_input = ref_of_bytes(x, "old"),
+	                      new_input = ref_of_bytes(x, "new");
 	scoped_ref struct ref old = thunk_of(x, "join", "t", &old_input, NULL);
 	scoped_ref struct ref new = thunk_of(x, "join", "t", &new_input, NULL);
 	free(force_bytes(x, &old));
@@ -518,7 +519,7 @@ static void hear_event(void *arg, const struct force_event *event)
 	static const char *const kinds[] = { "started", "done", "failed" };
 	struct heard *heard = arg;
 	strv_add_format(&heard->lines, "%s %s %s", kinds[event->kind], event->label,
-			event->stderr_tail);
+	                event->stderr_tail);
 }
 
 static void events_and_settlings_are_told(void **state)
@@ -532,9 +533,9 @@ static void events_and_settlings_are_told(void **state)
 	free(force_failure(x, &bad, -EREMOTEIO, NULL));
 	scoped_free char *good_line = xformat("settled %.4s 0", digest_hex(&good.digest).text);
 	scoped_free char *bad_line =
-		xformat("settled %.4s %d", digest_hex(&bad.digest).text, -EREMOTEIO);
+	        xformat("settled %.4s %d", digest_hex(&bad.digest).text, -EREMOTEIO);
 	const char *want[] = { "started og ", "done og g: warning", "started ob ",
-			       "failed ob b: no" };
+		               "failed ob b: no" };
 	for (int i = 0; i < 4; i++)
 		assert_true(strv_contains(&heard.lines, want[i]));
 	assert_true(strv_contains(&heard.lines, good_line));

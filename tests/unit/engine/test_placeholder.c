@@ -66,7 +66,7 @@ static void every_damaged_byte_is_noticed(void **state)
 		char kept = bytes[i];
 		bytes[i] = '\0';
 		assert_error(placeholder_decode(bytes, sizeof(bytes), &out, &err),
-			     i < first ? -ENOENT : -EBADMSG);
+		             i < first ? -ENOENT : -EBADMSG);
 		bytes[i] = 'x';
 		int r = placeholder_decode(bytes, sizeof(bytes), &out, &err);
 		if (i == padding_at - 2) /* the output's name is another one, as well formed */
@@ -82,7 +82,8 @@ static void a_ref_that_just_fits_comes_back_and_one_byte_more_does_not_fit(void 
 	(void)state;
 	struct error err;
 	char bytes[PLACEHOLDER_SIZE];
-	size_t head = strlen(PLACEHOLDER_FIRST_LINE "ggfs-placeholder 1\nthunk ") + DIGEST_HEX_SIZE + 1;
+	size_t head =
+	        strlen(PLACEHOLDER_FIRST_LINE "ggfs-placeholder 1\nthunk ") + DIGEST_HEX_SIZE + 1;
 	size_t room = PLACEHOLDER_SIZE - head - 1;
 	scoped_buf struct buf name = BUF_INIT;
 	for (size_t i = 0; i < room; i++)

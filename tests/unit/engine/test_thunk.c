@@ -140,16 +140,16 @@ static void anything_but_the_canonical_text_is_einval_and_leaves_the_output_alon
 		"ggfs-thunk 1",
 		"ggfs-thunk 2\nprogram p\narg p\n" TAIL,
 		"ggfs-thunk 1\n",
-		HEAD "output file o\ntimeout 3600",           /* no newline at the end */
-		HEAD TAIL "\n",                               /* an empty line */
-		HEAD TAIL "yields\nyields\n",                 /* twice */
+		HEAD "output file o\ntimeout 3600", /* no newline at the end */
+		HEAD TAIL "\n",                     /* an empty line */
+		HEAD TAIL "yields\nyields\n",       /* twice */
 		HEAD TAIL "yields \n",
-		"ggfs-thunk 1\narg p\nprogram p\n" TAIL,      /* out of order */
+		"ggfs-thunk 1\narg p\nprogram p\n" TAIL, /* out of order */
 		"ggfs-thunk 1\nprogram p\nprogram p\narg p\n" TAIL,
-		"ggfs-thunk 1\narg p\n" TAIL,                 /* no program */
-		"ggfs-thunk 1\nprogram p\n" TAIL,             /* no argument */
-		HEAD "timeout 3600\n",                        /* no output */
-		HEAD "output file o\n",                       /* no timeout */
+		"ggfs-thunk 1\narg p\n" TAIL,     /* no program */
+		"ggfs-thunk 1\nprogram p\n" TAIL, /* no argument */
+		HEAD "timeout 3600\n",            /* no output */
+		HEAD "output file o\n",           /* no timeout */
 		HEAD "output file o\ntimeout 0\n",
 		HEAD "output file o\ntimeout 03600\n",
 		HEAD "output file o\ntimeout 604801\n",
@@ -172,7 +172,7 @@ static void anything_but_the_canonical_text_is_einval_and_leaves_the_output_alon
 		HEAD "env =VALUE\n" TAIL,
 		HEAD "env B=1\nenv A=1\n" TAIL,
 		HEAD "env A=1\nenv A=2\n" TAIL,
-		HEAD "arg %41\n" TAIL,                        /* a needless escape */
+		HEAD "arg %41\n" TAIL, /* a needless escape */
 		HEAD "arg %0a\n" TAIL,
 		HEAD "arg %00\n" TAIL,
 		HEAD "arg a b\n" TAIL,
@@ -225,7 +225,7 @@ static void every_truncation_is_refused(void **state)
 		struct thunk t = THUNK_INIT;
 		int r = thunk_decode(FULL, len, &t, &err);
 		bool whole = len == strlen(FULL) - strlen("yields\n") ||
-			     len == strlen(FULL) - strlen("memory 512\nyields\n");
+		             len == strlen(FULL) - strlen("memory 512\nyields\n");
 		assert_int_equal(r, whole ? 0 : -EINVAL);
 		thunk_release(&t);
 	}
@@ -324,7 +324,8 @@ int main(void)
 		cmocka_unit_test(the_same_facts_give_the_same_text_in_whatever_order_they_come),
 		cmocka_unit_test(what_is_decoded_is_encoded_to_the_same_text),
 		cmocka_unit_test(every_field_is_decoded),
-		cmocka_unit_test(anything_but_the_canonical_text_is_einval_and_leaves_the_output_alone),
+		cmocka_unit_test(
+		        anything_but_the_canonical_text_is_einval_and_leaves_the_output_alone),
 		cmocka_unit_test(an_error_names_the_line),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(an_oversized_text_is_efbig),
