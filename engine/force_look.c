@@ -31,13 +31,6 @@ static void look_remember(struct forcer *f, const struct digest *thunk, const st
 	free(digest_map_put(&f->looks_known, thunk, memory));
 }
 
-void force_look_release(struct force_look *look)
-{
-	ref_release(&look->ref);
-	failure_release(&look->failure);
-	*look = (struct force_look){ 0 };
-}
-
 /* The failure of this very thunk, if it still counts. */
 static bool remembered_failure(struct forcer *f, const struct digest *thunk, struct failure *out)
 {

@@ -13,14 +13,6 @@ static const char *tail(const char *text)
 	return len > FAILURE_STDERR_MAX ? text + len - FAILURE_STDERR_MAX : text;
 }
 
-void failure_release(struct failure *f)
-{
-	free(f->reason);
-	free(f->stderr_tail);
-	free(f->engine);
-	*f = (struct failure){ 0 };
-}
-
 static void read_failure(sqlite3_stmt *q, const struct digest *thunk, struct failure *out)
 {
 	*out = (struct failure){
@@ -76,15 +68,6 @@ int index_failure_delete(struct index *ix, const struct digest *thunk)
 		r = index_commit(ix, NULL);
 	index_unlock(ix);
 	return r < 0 ? r : was_there ? 0 : -ENOENT;
-}
-
-void log_record_release(struct log_record *r)
-{
-	free(r->label);
-	free(r->asker);
-	free(r->engine);
-	free(r->stderr_tail);
-	*r = (struct log_record){ 0 };
 }
 
 void index_log_add(struct index *ix, const struct log_record *r)

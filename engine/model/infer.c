@@ -38,29 +38,6 @@ struct work {
 	struct infer_answer *answer;
 };
 
-void infer_request_release(struct infer_request *r)
-{
-	strv_release(&r->argv);
-	strv_release(&r->env);
-	strv_release(&r->eager);
-	free(r->cwd);
-	free(r->tool);
-	free(r->discovery);
-	*r = (struct infer_request){ 0 };
-}
-
-void infer_answer_release(struct infer_answer *a)
-{
-	free(a->reason);
-	strv_release(&a->argv);
-	for (size_t i = 0; i < a->file_count; i++) {
-		free(a->files[i].path);
-		free(a->files[i].bytes);
-	}
-	free(a->files);
-	*a = (struct infer_answer){ 0 };
-}
-
 static void work_release(struct work *w)
 {
 	for (size_t i = 0; i < w->header_count; i++)

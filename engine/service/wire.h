@@ -26,6 +26,9 @@ struct wire_header {
 	uint32_t id; /* the asker's; answers carry the same */
 };
 
+/* Reads the WIRE_HEADER_SIZE bytes of a header; false when its length or flags cannot be right. */
+bool wire_header_decode(const void *bytes, struct wire_header *out);
+
 /* Begins a frame in b, returning a mark for wire_end, which fills in its length. */
 size_t wire_begin(struct buf *b, uint16_t type, uint32_t id);
 void wire_end(struct buf *b, size_t mark);
@@ -33,6 +36,7 @@ void wire_end(struct buf *b, size_t mark);
 void wire_u8(struct buf *b, uint8_t v);
 void wire_u32(struct buf *b, uint32_t v);
 void wire_u64(struct buf *b, uint64_t v);
+void wire_i64(struct buf *b, int64_t v);
 void wire_string(struct buf *b, const char *text); /* NULL is sent as "" */
 void wire_bytes(struct buf *b, const void *bytes, size_t len);
 void wire_digest(struct buf *b, const struct digest *d);
@@ -50,6 +54,7 @@ struct wire_reader wire_reader(const void *payload, size_t len);
 uint8_t wire_get_u8(struct wire_reader *r);
 uint32_t wire_get_u32(struct wire_reader *r);
 uint64_t wire_get_u64(struct wire_reader *r);
+int64_t wire_get_i64(struct wire_reader *r);
 char *wire_get_string(struct wire_reader *r);
 char *wire_get_bytes(struct wire_reader *r, size_t *len);
 void wire_get_digest(struct wire_reader *r, struct digest *out);

@@ -1,0 +1,129 @@
+/* Requests that only look, or that say a word: everything but infer, blobs and forces. */
+#include <errno.h>
+
+#include "engine/service/client_impl.h"
+#include "engine/service/start.h"
+
+int client_look(struct client *c, const struct ref *ref, struct force_look *out, struct error *err)
+{
+	scoped_buf struct buf frame = BUF_INIT;
+	uint32_t id;
+	size_t mark = client_begin(c, &frame, MESSAGE_LOOK, &id);
+	wire_ref(&frame, ref);
+	wire_end(&frame, mark);
+	scoped_reply struct reply reply;
+	int r = client_call(c, &frame, id, -1, MESSAGE_ANSWER, &reply, err);
+	if (r < 0)
+		return r;
+	return message_look_decode(reply.payload.data, reply.payload.len, out, err);
+}
+
+int client_waiting_for(struct client *c, const struct digest *thunk, struct digest **out,
+		       size_t *count, struct error *err)
+{
+	scoped_reply struct reply reply;
+	int r = client_call_digest(c, MESSAGE_WAITING, thunk, MESSAGE_ANSWER, &reply, err);
+	if (r < 0)
+		return r;
+	struct wire_reader in = wire_reader(reply.payload.data, reply.payload.len);
+	uint32_t n = wire_get_u32(&in);
+	if (n != (reply.payload.len - sizeof(uint32_t)) / DIGEST_SIZE)
+		in.failed = true;
+	scoped_free struct digest *digests = in.failed ? NULL : xcalloc(n, sizeof(*digests));
+	for (uint32_t i = 0; i < n && !in.failed; i++)
+		wire_get_digest(&in, &digests[i]);
+	r = wire_done(&in, err);
+	if (r < 0)
+		return r;
+	*out = steal(&digests);
+	*count = n;
+	return 0;
+}
+
+int client_memo(struct client *c, const struct digest *thunk, struct memo *out, struct error *err)
+{
+	scoped_reply struct reply reply;
+	int r = client_call_digest(c, MESSAGE_MEMO, thunk, MESSAGE_ANSWER, &reply, err);
+	return r < 0 ? r : memo_decode(reply.payload.data, reply.payload.len, out, err);
+}
+
+int client_cancel(struct client *c, const struct digest *thunk, struct error *err)
+{
+	static const struct digest everything;
+	scoped_buf struct buf frame = BUF_INIT;
+	uint32_t id;
+	size_t mark = client_begin(c, &frame, MESSAGE_CANCEL, &id);
+	wire_u8(&frame, thunk != NULL);
+	wire_digest(&frame, thunk ? thunk : &everything);
+	wire_end(&frame, mark);
+	scoped_reply struct reply reply;
+	return client_call(c, &frame, id, -1, MESSAGE_OK, &reply, err);
+}
+
+int client_retry(struct client *c, const struct digest *thunk, struct error *err)
+{
+	scoped_reply struct reply reply;
+	return client_call_digest(c, MESSAGE_RETRY, thunk, MESSAGE_OK, &reply, err);
+}
+
+int client_log(struct client *c, size_t limit, index_log_fn *fn, void *arg, struct error *err)
+{
+	scoped_buf struct buf frame = BUF_INIT;
+	uint32_t id;
+	size_t mark = client_begin(c, &frame, MESSAGE_LOG, &id);
+	wire_u32(&frame, limit > MESSAGE_LOG_MAX ? MESSAGE_LOG_MAX : (uint32_t)limit);
+	wire_end(&frame, mark);
+	scoped_reply struct reply reply;
+	int r = client_call(c, &frame, id, -1, MESSAGE_ANSWER, &reply, err);
+	if (r < 0)
+		return r;
+	struct wire_reader in = wire_reader(reply.payload.data, reply.payload.len);
+	uint32_t count = wire_get_u32(&in);
+	for (uint32_t i = 0; i < count && !in.failed; i++) {
+		struct log_record record;
+		message_log_record_read(&in, &record);
+		r = in.failed ? 0 : fn(arg, &record);
+		log_record_release(&record);
+		if (r != 0)
+			return r;
+	}
+	return wire_done(&in, err);
+}
+
+int client_info(struct client *c, struct client_service_info *out, struct error *err)
+{
+	scoped_reply struct reply reply;
+	int r = client_call_digest(c, MESSAGE_INFO, NULL, MESSAGE_ANSWER, &reply, err);
+	if (r < 0)
+		return r;
+	return message_info_decode(reply.payload.data, reply.payload.len, out, err);
+}
+
+void client_service_info_release(struct client_service_info *info)
+{
+	free(info->version);
+	free(info->store);
+	free(info->engine);
+	strv_release(&info->mounts);
+	*info = (struct client_service_info){ 0 };
+}
+
+int client_stop(struct client *c, struct error *err)
+{
+	scoped_buf struct buf frame = BUF_INIT;
+	uint32_t id;
+	wire_end(&frame, client_begin(c, &frame, MESSAGE_STOP, &id));
+	if (c->connected && client_send(c, &frame, -1, NULL) == 0) {
+		struct wire_header header;
+		const char *payload;
+		size_t len;
+		/* It answers and goes, or just goes: either way what counts is that it is gone. */
+		while (conn_next(&c->conn, &header, &payload, &len, NULL) == 0) {
+			int r = conn_receive(&c->conn, NULL);
+			if (r < 0 && r != -EAGAIN)
+				break;
+		}
+	}
+	client_disconnect(c);
+	return start_wait_gone(c->store, err);
+}

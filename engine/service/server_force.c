@@ -1,0 +1,233 @@
+#include <errno.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "engine/service/server_impl.h"
+
+/* One target of a force. */
+struct target {
+	struct peer_force *owner;
+	uint32_t index;
+	struct force *force; /* NULL once answered */
+	bool answered;
+};
+
+/* One MESSAGE_FORCE: several targets, one end. */
+struct peer_force {
+	struct peer *peer;
+	struct peer_force *next;
+	uint32_t id;
+	bool keep_going, events;
+	bool starting; /* more targets are still being started: not the end yet */
+	struct force_counts before;
+	struct target *targets;
+	size_t count, left;
+};
+
+static void unlink_force(struct peer_force *f)
+{
+	struct peer_force **at = &f->peer->forces;
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+}
+
+static void force_free(struct peer_force *f)
+{
+	unlink_force(f);
+	free(f->targets);
+	free(f);
+}
+
+static void withdraw_targets(struct peer_force *f)
+{
+	for (size_t i = 0; i < f->count; i++)
+		if (f->targets[i].force)
+			force_cancel(steal(&f->targets[i].force));
+}
+
+static void send_result(struct peer_force *f, uint32_t index, const struct client_force_result *result)
+{
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_RESULT, f->id);
+	message_result_encode(&frame, index, result);
+	wire_end(&frame, mark);
+	peer_send(f->peer, &frame, -1);
+}
+
+static void send_counts(struct peer_force *f, const struct force_event *event)
+{
+	struct message_event m = { .has_event = event != NULL };
+	if (event)
+		m.event = *event;
+	forcer_counts(f->peer->server->forcer, &m.counts);
+	m.counts.done -= f->before.done;
+	m.counts.failed -= f->before.failed;
+	m.counts.memoised -= f->before.memoised;
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_EVENT, f->id);
+	message_event_encode(&frame, &m);
+	wire_end(&frame, mark);
+	peer_send(f->peer, &frame, -1);
+}
+
+static void end_if_done(struct peer_force *f)
+{
+	if (f->left > 0 || f->starting)
+		return;
+	if (f->events)
+		send_counts(f, NULL);
+	peer_send_ok(f->peer, f->id, -1);
+	force_free(f);
+}
+
+static void answer_target(struct target *t, const struct client_force_result *result)
+{
+	t->force = NULL;
+	t->answered = true;
+	t->owner->left--;
+	send_result(t->owner, t->index, result);
+}
+
+/* Without keep_going the first failure is the end of the others that have not been answered. */
+static void give_up_others(struct peer_force *f)
+{
+	struct client_force_result untried = {
+		.code = -ECANCELED,
+		.reason = (char *)(uintptr_t) "given up because another target failed (--keep-going goes on)",
+	};
+	withdraw_targets(f);
+	for (size_t i = 0; i < f->count; i++)
+		if (!f->targets[i].answered)
+			answer_target(&f->targets[i], &untried);
+}
+
+static void target_done(void *arg, const struct force_answer *answer)
+{
+	struct target *t = arg;
+	struct peer_force *f = t->owner;
+	struct client_force_result result = {
+		.code = answer->code,
+		.reason = (char *)(uintptr_t)answer->reason,
+		.failed = answer->failed,
+		.memoised = answer->memoised,
+	};
+	if (answer->code == 0)
+		result.ref = *answer->ref;
+	answer_target(t, &result);
+	if (answer->code < 0 && !f->keep_going)
+		give_up_others(f);
+	end_if_done(f);
+}
+
+static void start_target(struct peer_force *f, uint32_t index, const struct message_force *m)
+{
+	struct target *t = &f->targets[index];
+	struct error err = ERROR_INIT;
+	struct force_request request = {
+		.ref = m->refs[index],
+		.priority = (enum force_priority)m->priority,
+		.deadline_ms = m->deadline_ms,
+		.keep_going = m->keep_going,
+		.asker = m->asker,
+		.done = target_done,
+		.arg = t,
+	};
+	if (t->answered)
+		return;
+	int r = force_start(f->peer->server->forcer, &request, &t->force, &err);
+	if (r == 0)
+		return;
+	struct client_force_result result = { .code = r, .reason = err.text };
+	answer_target(t, &result);
+	if (!f->keep_going)
+		give_up_others(f);
+}
+
+static int choose_engine(struct server *s, const struct message_force *m, struct error *err)
+{
+	if (*m->engine && strcmp(m->engine, s->engine->ops->name) != 0)
+		return error_set(err, -EINVAL, "there is no engine named '%s'; there is: %s", m->engine,
+				 s->engine->ops->name);
+	return m->jobs ? s->engine->ops->set_capacity(s->engine, m->jobs, err) : 0;
+}
+
+static void begin_force(struct peer *p, uint32_t id, const struct message_force *m)
+{
+	struct peer_force *f = xcalloc(1, sizeof(*f));
+	f->peer = p;
+	f->id = id;
+	f->keep_going = m->keep_going;
+	f->events = m->events;
+	f->count = f->left = m->count;
+	f->targets = xcalloc(m->count, sizeof(*f->targets));
+	f->next = p->forces;
+	p->forces = f;
+	forcer_counts(p->server->forcer, &f->before);
+	for (uint32_t i = 0; i < m->count; i++)
+		f->targets[i] = (struct target){ .owner = f, .index = i };
+	f->starting = true;
+	for (uint32_t i = 0; i < m->count; i++)
+		start_target(f, i, m);
+	f->starting = false;
+	end_if_done(f);
+}
+
+int server_force(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct message_force m;
+	int r = message_force_decode(payload, len, &m, err);
+	if (r < 0)
+		return r;
+	struct error refusal = ERROR_INIT;
+	r = choose_engine(p->server, &m, &refusal);
+	if (r < 0)
+		peer_send_error(p, id, r, refusal.text);
+	else
+		begin_force(p, id, &m);
+	message_force_release(&m);
+	return 0;
+}
+
+void server_force_cancel(struct peer *p, uint32_t id)
+{
+	struct peer_force *f = p->forces;
+	while (f && f->id != id)
+		f = f->next;
+	if (!f)
+		return;
+	withdraw_targets(f);
+	force_free(f);
+}
+
+void server_forces_drop(struct peer *p)
+{
+	while (p->forces) {
+		withdraw_targets(p->forces);
+		force_free(p->forces);
+	}
+}
+
+void server_event(void *arg, const struct force_event *event)
+{
+	struct server *s = arg;
+	for (struct peer *p = s->peers; p; p = p->next)
+		for (struct peer_force *f = p->forces; f; f = f->next)
+			if (f->events)
+				send_counts(f, event);
+}
+
+void server_settled(void *arg, const struct digest *thunk, int code)
+{
+	struct server *s = arg;
+	for (struct peer *p = s->peers; p; p = p->next) {
+		if (!p->mountpoint)
+			continue;
+		struct buf frame = BUF_INIT;
+		size_t mark = wire_begin(&frame, MESSAGE_SETTLED, 0);
+		wire_digest(&frame, thunk);
+		wire_i64(&frame, code);
+		wire_end(&frame, mark);
+		peer_send(p, &frame, -1);
+	}
+}

@@ -1,0 +1,143 @@
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "engine/service/server_impl.h"
+
+enum { FUSE_MAGIC = 0x65735546 };
+
+/* One request on its way through the pool. The peer is only touched on the loop's thread. */
+struct errand {
+	struct peer *peer;
+	uint32_t id;
+	struct infer_request request; /* INFER */
+	char *bytes;                  /* PUT_BYTES */
+	size_t len;
+	int fd;                       /* PUT */
+	struct buf answer;            /* the frame to send */
+};
+
+static struct errand *errand_new(struct peer *p, uint32_t id)
+{
+	struct errand *e = xcalloc(1, sizeof(*e));
+	e->peer = p;
+	e->id = id;
+	e->fd = -1;
+	peer_ref(p);
+	return e;
+}
+
+static void errand_send(void *arg)
+{
+	struct errand *e = arg;
+	peer_send(e->peer, &e->answer, -1);
+	peer_unref(e->peer);
+	infer_request_release(&e->request);
+	scoped_close_(&e->fd);
+	free(e->bytes);
+	free(e);
+}
+
+static void errand_error(struct errand *e, int code, const struct error *err)
+{
+	size_t mark = wire_begin(&e->answer, MESSAGE_ERROR, e->id);
+	message_error_encode(&e->answer, code, error_text(err));
+	wire_end(&e->answer, mark);
+}
+
+static void infer_work(void *arg)
+{
+	struct errand *e = arg;
+	struct server *s = e->peer->server;
+	struct infer_answer answer = { 0 };
+	struct error err = ERROR_INIT;
+	int r = infer_ask(s->mounts, s->store, s->index, &e->request, &answer, &err);
+	if (r < 0) {
+		errand_error(e, r, &err);
+	} else {
+		size_t mark = wire_begin(&e->answer, MESSAGE_ANSWER, e->id);
+		message_infer_answer_encode(&e->answer, &answer);
+		wire_end(&e->answer, mark);
+		infer_answer_release(&answer);
+	}
+	loop_post(s->loop, errand_send, e);
+}
+
+int server_infer(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct infer_request request;
+	int r = message_infer_decode(payload, len, &request, err);
+	if (r < 0)
+		return r;
+	struct errand *e = errand_new(p, id);
+	e->request = request;
+	pool_submit(p->server->pool, infer_work, e);
+	return 0;
+}
+
+static void answer_digest(struct errand *e, const struct digest *d, uint64_t size_bytes)
+{
+	size_t mark = wire_begin(&e->answer, MESSAGE_DIGEST, e->id);
+	wire_digest(&e->answer, d);
+	wire_u64(&e->answer, size_bytes);
+	wire_end(&e->answer, mark);
+}
+
+static int check_put(int fd, struct error *err)
+{
+	struct stat st;
+	struct statfs fs;
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+		return error_errno(err, "cannot examine the file");
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, -EINVAL, "only regular files become blobs");
+	if (fs.f_type == FUSE_MAGIC)
+		return error_set(err, -EINVAL, "a file of a FUSE mount must be sent as a copy");
+	return 0;
+}
+
+static void put_work(void *arg)
+{
+	struct errand *e = arg;
+	struct server *s = e->peer->server;
+	struct error err = ERROR_INIT;
+	struct digest digest;
+	uint64_t size = e->len;
+	int r;
+	if (e->bytes)
+		r = store_put_bytes(s->store, e->bytes, e->len, &digest, &err);
+	else if ((r = check_put(e->fd, &err)) == 0)
+		r = store_put_fd(s->store, e->fd, &digest, &size, &err);
+	if (r < 0)
+		errand_error(e, r, &err);
+	else
+		answer_digest(e, &digest, size);
+	loop_post(s->loop, errand_send, e);
+}
+
+int server_put(struct peer *p, uint32_t id, int fd, struct error *err)
+{
+	if (fd < 0)
+		return error_set(err, -EBADMSG, "a put without a descriptor");
+	struct errand *e = errand_new(p, id);
+	e->fd = fd;
+	pool_submit(p->server->pool, put_work, e);
+	return 0;
+}
+
+int server_put_bytes(struct peer *p, uint32_t id, const char *payload, size_t len,
+		     struct error *err)
+{
+	struct wire_reader in = wire_reader(payload, len);
+	size_t count;
+	scoped_free char *bytes = wire_get_bytes(&in, &count);
+	int r = wire_done(&in, err);
+	if (r < 0)
+		return r;
+	struct errand *e = errand_new(p, id);
+	e->bytes = steal(&bytes);
+	e->len = count;
+	pool_submit(p->server->pool, put_work, e);
+	return 0;
+}

@@ -1,0 +1,322 @@
+#include <errno.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "engine/model/view.h"
+#include "engine/service/server_impl.h"
+
+typedef int request_fn(struct peer *p, uint32_t id, const char *payload, size_t len,
+		       struct error *err);
+
+static int on_hello(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct message_hello theirs;
+	int r = message_hello_decode(payload, len, &theirs, err);
+	if (r < 0)
+		return r;
+	uint32_t protocol = theirs.protocol;
+	message_hello_release(&theirs);
+	if (protocol < PROTOCOL_VERSION) {
+		scoped_free char *text = xformat("the service of this store is ggfs %s, which no longer "
+						 "speaks protocol %u; use that ggfs, or `ggfs stop` it",
+						 GGFS_VERSION, protocol);
+		peer_send_error(p, id, -EPROTO, text);
+		return 0;
+	}
+	struct message_hello ours = { .protocol = PROTOCOL_VERSION,
+				      .pid = (uint32_t)getpid(),
+				      .version = (char *)(uintptr_t)GGFS_VERSION,
+				      .store = (char *)(uintptr_t)p->server->options->store };
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
+	message_hello_encode(&frame, &ours);
+	wire_end(&frame, mark);
+	peer_send(p, &frame, -1);
+	p->greeted = true;
+	return 0;
+}
+
+static int read_digest(const char *payload, size_t len, struct digest *d, struct error *err)
+{
+	struct wire_reader in = wire_reader(payload, len);
+	wire_get_digest(&in, d);
+	return wire_done(&in, err);
+}
+
+static int on_get(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct digest d;
+	struct error why = ERROR_INIT;
+	int r = read_digest(payload, len, &d, err);
+	if (r < 0)
+		return r;
+	int fd = store_get(p->server->store, &d, &why);
+	if (fd < 0) {
+		peer_send_error(p, id, fd, error_text(&why));
+		return 0;
+	}
+	index_access(p->server->index, &d);
+	peer_send_ok(p, id, fd);
+	return 0;
+}
+
+static int on_force_cancel(struct peer *p, uint32_t id, const char *payload, size_t len,
+			   struct error *err)
+{
+	(void)payload;
+	if (len)
+		return error_set(err, -EBADMSG, "a withdrawal carries no payload");
+	server_force_cancel(p, id);
+	return 0;
+}
+
+static int on_look(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	scoped_ref struct ref ref = REF_INIT;
+	struct wire_reader in = wire_reader(payload, len);
+	wire_get_ref(&in, &ref);
+	int r = wire_done(&in, err);
+	if (r < 0)
+		return r;
+	struct force_look look;
+	struct error why = ERROR_INIT;
+	r = forcer_look(p->server->forcer, &ref, &look, &why);
+	if (r < 0) {
+		peer_send_error(p, id, r, error_text(&why));
+		return 0;
+	}
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
+	message_look_encode(&frame, &look);
+	wire_end(&frame, mark);
+	force_look_release(&look);
+	peer_send(p, &frame, -1);
+	return 0;
+}
+
+static int on_waiting(struct peer *p, uint32_t id, const char *payload, size_t len,
+		      struct error *err)
+{
+	struct digest d;
+	int r = read_digest(payload, len, &d, err);
+	if (r < 0)
+		return r;
+	struct digest *list = NULL;
+	size_t count = 0;
+	forcer_waiting_for(p->server->forcer, &d, &list, &count);
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
+	wire_u32(&frame, (uint32_t)count);
+	for (size_t i = 0; i < count; i++)
+		wire_digest(&frame, &list[i]);
+	wire_end(&frame, mark);
+	free(list);
+	peer_send(p, &frame, -1);
+	return 0;
+}
+
+static int on_memo(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct digest d;
+	int r = read_digest(payload, len, &d, err);
+	if (r < 0)
+		return r;
+	struct memo memo = MEMO_INIT;
+	struct error why = ERROR_INIT;
+	r = index_memo_get(p->server->index, &d, &memo, &why);
+	if (r < 0) {
+		peer_send_error(p, id, r, error_text(&why));
+		return 0;
+	}
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
+	memo_encode(&memo, &frame);
+	wire_end(&frame, mark);
+	memo_release(&memo);
+	peer_send(p, &frame, -1);
+	return 0;
+}
+
+static int on_cancel(struct peer *p, uint32_t id, const char *payload, size_t len,
+		     struct error *err)
+{
+	struct wire_reader in = wire_reader(payload, len);
+	bool one = wire_get_u8(&in) != 0;
+	struct digest d;
+	wire_get_digest(&in, &d);
+	int r = wire_done(&in, err);
+	if (r < 0)
+		return r;
+	if (one)
+		r = forcer_cancel_thunk(p->server->forcer, &d);
+	else
+		forcer_cancel_all(p->server->forcer);
+	if (r < 0)
+		peer_send_error(p, id, r, "this thunk is neither queued nor running");
+	else
+		peer_send_ok(p, id, -1);
+	return 0;
+}
+
+static int on_retry(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct digest d;
+	int r = read_digest(payload, len, &d, err);
+	if (r < 0)
+		return r;
+	r = index_failure_delete(p->server->index, &d);
+	if (r < 0) {
+		peer_send_error(p, id, r, "no failure of this thunk is remembered");
+		return 0;
+	}
+	server_settled(p->server, &d, 0);
+	peer_send_ok(p, id, -1);
+	return 0;
+}
+
+static int add_record(void *arg, const struct log_record *record)
+{
+	struct buf *records = arg;
+	/* The newest matter and come last; a log that would not fit in a frame is cut before them. */
+	if (records->len > WIRE_FRAME_MAX / 2)
+		return 1;
+	message_log_record_encode(records, record);
+	return 0;
+}
+
+static int count_record(void *arg, const struct log_record *record)
+{
+	(void)record;
+	++*(uint32_t *)arg;
+	return 0;
+}
+
+static int on_log(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct wire_reader in = wire_reader(payload, len);
+	uint32_t limit = wire_get_u32(&in);
+	int r = wire_done(&in, err);
+	if (r < 0)
+		return r;
+	if (limit > MESSAGE_LOG_MAX)
+		limit = MESSAGE_LOG_MAX;
+	uint32_t count = 0;
+	struct error why = ERROR_INIT;
+	scoped_buf struct buf records = BUF_INIT;
+	r = index_log_iterate(p->server->index, limit, count_record, &count, &why);
+	/* Halve until it fits: stderr texts are bounded, so a few always do. */
+	while (r == 0 && (r = index_log_iterate(p->server->index, count, add_record, &records, &why)) == 1) {
+		buf_reset(&records);
+		count /= 2;
+		r = 0;
+	}
+	if (r < 0) {
+		peer_send_error(p, id, r, error_text(&why));
+		return 0;
+	}
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
+	wire_u32(&frame, count);
+	buf_add(&frame, records.data, records.len);
+	wire_end(&frame, mark);
+	peer_send(p, &frame, -1);
+	return 0;
+}
+
+static int on_info(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct server *s = p->server;
+	(void)payload;
+	if (len)
+		return error_set(err, -EBADMSG, "this request carries no payload");
+	struct client_service_info info = {
+		.pid = (int)getpid(),
+		.version = (char *)(uintptr_t)GGFS_VERSION,
+		.store = (char *)(uintptr_t)s->options->store,
+		.engine = (char *)(uintptr_t)s->engine->ops->name,
+		.jobs = s->engine->ops->capacity(s->engine),
+	};
+	forcer_counts(s->forcer, &info.counts);
+	for (struct peer *q = s->peers; q; q = q->next)
+		if (q->mountpoint)
+			strv_add(&info.mounts, q->mountpoint);
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
+	message_info_encode(&frame, &info);
+	wire_end(&frame, mark);
+	strv_release(&info.mounts);
+	peer_send(p, &frame, -1);
+	return 0;
+}
+
+static int on_stop(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	(void)payload;
+	if (len)
+		return error_set(err, -EBADMSG, "this request carries no payload");
+	log_info("asked to stop");
+	peer_send_ok(p, id, -1);
+	p->server->stopping = true;
+	loop_stop(p->server->loop);
+	return 0;
+}
+
+static int on_mount(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct wire_reader in = wire_reader(payload, len);
+	scoped_free char *mountpoint = wire_get_string(&in);
+	int r = wire_done(&in, err);
+	if (r < 0)
+		return r;
+	int fd = conn_claim_fd(&p->conn);
+	if (fd < 0 || mountpoint[0] != '/' || p->mountpoint) {
+		scoped_close_(&fd);
+		return error_set(err, -EBADMSG, "a mount must lend one descriptor, once");
+	}
+	mount_table_add(p->server->mounts, mountpoint, fd);
+	p->mountpoint = steal(&mountpoint);
+	log_info("mount of %s", p->mountpoint);
+	peer_send_ok(p, id, -1);
+	return 0;
+}
+
+static int on_put(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	(void)payload;
+	if (len)
+		return error_set(err, -EBADMSG, "this request carries no payload");
+	return server_put(p, id, conn_claim_fd(&p->conn), err);
+}
+
+static request_fn *const requests[] = {
+	[MESSAGE_HELLO] = on_hello,
+	[MESSAGE_INFER] = server_infer,
+	[MESSAGE_PUT] = on_put,
+	[MESSAGE_PUT_BYTES] = server_put_bytes,
+	[MESSAGE_GET] = on_get,
+	[MESSAGE_FORCE] = server_force,
+	[MESSAGE_FORCE_CANCEL] = on_force_cancel,
+	[MESSAGE_LOOK] = on_look,
+	[MESSAGE_WAITING] = on_waiting,
+	[MESSAGE_MEMO] = on_memo,
+	[MESSAGE_CANCEL] = on_cancel,
+	[MESSAGE_RETRY] = on_retry,
+	[MESSAGE_LOG] = on_log,
+	[MESSAGE_INFO] = on_info,
+	[MESSAGE_STOP] = on_stop,
+	[MESSAGE_MOUNT] = on_mount,
+};
+
+int server_handle(struct peer *p, const struct wire_header *header, const char *payload, size_t len,
+		  struct error *err)
+{
+	size_t known = sizeof(requests) / sizeof(*requests);
+	if (header->type >= known || !requests[header->type])
+		return error_set(err, -EBADMSG, "no request has the number %u", header->type);
+	/* STOP is understood from anyone, so that a ggfs of any protocol can replace this one. */
+	if (!p->greeted && header->type != MESSAGE_HELLO && header->type != MESSAGE_STOP)
+		return error_set(err, -EBADMSG, "request %u before the greeting", header->type);
+	if (p->server->stopping)
+		return 0;
+	return requests[header->type](p, header->id, payload, len, err);
+}

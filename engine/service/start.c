@@ -1,0 +1,199 @@
+#include "engine/service/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "common/io.h"
+#include "engine/service/messages.h"
+#include "engine/service/spawn.h"
+
+/* A socket address holds 107 bytes, a store's path any number: so go by the descriptor. */
+static struct sockaddr_un address_below(int service_dirfd)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/socket",
+		 service_dirfd);
+	return address;
+}
+
+int start_dial(const char *store, struct error *err)
+{
+	scoped_free char *path = xformat("%s/service", store);
+	scoped_fd int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 && errno != ENOENT)
+		return error_errno(err, "cannot open %s", path);
+	if (dir < 0)
+		return error_set(err, -ECONNREFUSED, "no service runs for %s", store);
+	scoped_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return error_errno(err, "cannot make a socket");
+	struct sockaddr_un address = address_below(dir);
+	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno == ENOENT || errno == ECONNREFUSED)
+			return error_set(err, -ECONNREFUSED, "no service runs for %s", store);
+		return error_errno(err, "cannot connect to the service of %s", store);
+	}
+	return steal_fd(&fd);
+}
+
+int start_listen(int store_fd, struct error *err)
+{
+	scoped_fd int dir = openat(store_fd, "service", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_errno(err, "cannot open the store's service directory");
+	/* Whoever holds the lock may do this: the socket of a service that died is in the way. */
+	if (unlinkat(dir, "socket", 0) < 0 && errno != ENOENT)
+		return error_errno(err, "cannot remove the old socket");
+	scoped_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = address_below(dir);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(fd, SOMAXCONN) < 0)
+		return error_errno(err, "cannot listen on the store's service socket");
+	return steal_fd(&fd);
+}
+
+static void pause_ms(int64_t ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+	nanosleep(&t, NULL);
+}
+
+int start_wait_gone(const char *store, struct error *err)
+{
+	scoped_free char *path = xformat("%s/service/lock", store);
+	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : error_errno(err, "cannot open %s", path);
+	for (int64_t end = now_ms() + START_WAIT_MS; now_ms() < end; pause_ms(START_POLL_MS))
+		if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+			return 0;
+	return error_set(err, -ETIMEDOUT, "the service of %s has not ended within %d s", store,
+			 START_WAIT_MS / 1000);
+}
+
+int start_version_compare(const char *a, const char *b)
+{
+	while (*a || *b) {
+		char *end_a, *end_b;
+		unsigned long x = strtoul(a, &end_a, 10), y = strtoul(b, &end_b, 10);
+		if (x != y)
+			return x < y ? -1 : 1;
+		if (end_a == a && end_b == b)
+			return 0; /* not numbers any more: "1.0-rc" is as good as "1.0" */
+		a = *end_a == '.' ? end_a + 1 : "";
+		b = *end_b == '.' ? end_b + 1 : "";
+	}
+	return 0;
+}
+
+int start_ask(struct conn *c, struct buf *frame, struct wire_header *header, const char **payload,
+	      size_t *len, struct error *err)
+{
+	int r = conn_send(c, frame, -1, err);
+	while (r == 0 && (r = conn_next(c, header, payload, len, err)) == 0) {
+		r = conn_receive(c, err);
+		if (r == -EAGAIN)
+			r = 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+static int greet(struct conn *c, const char *version, struct message_hello *theirs,
+		 struct error *err)
+{
+	struct message_hello ours = { .protocol = PROTOCOL_VERSION,
+				      .pid = (uint32_t)getpid(),
+				      .version = (char *)(uintptr_t)version };
+	scoped_buf struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_HELLO, 0);
+	message_hello_encode(&frame, &ours);
+	wire_end(&frame, mark);
+	struct wire_header header;
+	const char *payload;
+	size_t len;
+	int r = start_ask(c, &frame, &header, &payload, &len, err);
+	if (r < 0)
+		return r;
+	if (header.type == MESSAGE_ERROR)
+		return message_error_decode(payload, len, err);
+	return message_hello_decode(payload, len, theirs, err);
+}
+
+static int dial_and_greet(const char *store, const char *version, struct conn *out,
+			  struct message_hello *theirs, struct error *err)
+{
+	int fd = start_dial(store, err);
+	if (fd < 0)
+		return fd;
+	struct conn c;
+	conn_init(&c, fd);
+	int r = greet(&c, version, theirs, err);
+	if (r < 0)
+		conn_release(&c);
+	else
+		*out = c;
+	return r;
+}
+
+/* Asks an older service to end, and waits until it has. */
+static int step_down(struct conn *c, const char *store, struct error *err)
+{
+	scoped_buf struct buf frame = BUF_INIT;
+	wire_end(&frame, wire_begin(&frame, MESSAGE_STOP, 0));
+	struct wire_header header;
+	const char *payload;
+	size_t len;
+	start_ask(c, &frame, &header, &payload, &len, NULL); /* gone before it answers: fine too */
+	conn_release(c);
+	return start_wait_gone(store, err);
+}
+
+/* One try; -ECONNREFUSED and -ECONNRESET mean "not (yet, any more) there". */
+static int connect_once(const char *version, const char *store, bool *replace, struct conn *out,
+			struct error *err)
+{
+	struct message_hello theirs = { 0 };
+	struct conn c;
+	int r = dial_and_greet(store, version, &c, &theirs, err);
+	if (r < 0)
+		return r;
+	bool older = start_version_compare(theirs.version, version) < 0 ||
+		     theirs.protocol < PROTOCOL_VERSION;
+	message_hello_release(&theirs);
+	if (!older || !*replace) {
+		*out = c;
+		return 0;
+	}
+	*replace = false;
+	r = step_down(&c, store, err);
+	return r < 0 ? r : error_set(err, -ECONNREFUSED, "the older service has stepped down");
+}
+
+int start_connect(const struct client_options *options, const char *store, struct conn *out,
+		  struct error *err)
+{
+	struct error ignored = ERROR_INIT;
+	struct error *e = err ? err : &ignored;
+	bool replace = !options->never_start;
+	const char *version = options->version ? options->version : GGFS_VERSION;
+	int64_t end = now_ms() + START_WAIT_MS;
+	for (;;) {
+		int r = connect_once(version, store, &replace, out, e);
+		if ((r != -ECONNREFUSED && r != -ECONNRESET) || options->never_start)
+			return r;
+		if (now_ms() > end)
+			return error_prefix(e, r, "gave up after %d s", START_WAIT_MS / 1000);
+		r = spawn_service(options->service, store, e);
+		if (r < 0)
+			return r;
+		pause_ms(START_POLL_MS);
+	}
+}

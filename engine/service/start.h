@@ -1,0 +1,42 @@
+/*
+ * Getting through to the service of a store: connecting, greeting, and starting it when it is not
+ * there. Shared by the client and the link.
+ *
+ * Threads: any; start_connect may block for START_WAIT_MS.
+ */
+#ifndef GGFS_ENGINE_SERVICE_START_H
+#define GGFS_ENGINE_SERVICE_START_H
+
+#include "engine/service/client.h"
+#include "engine/service/conn.h"
+
+enum {
+	START_WAIT_MS = 15000, /* for a service to come up, or to step down */
+	START_POLL_MS = 5,
+};
+
+/* Connects to the socket of the store's service, which must run: a blocking descriptor, or
+ * -ECONNREFUSED. The path may be longer than a socket address holds. */
+int start_dial(const char *store, struct error *err);
+/* Binds and listens where start_dial looks: a non-blocking descriptor or -errno. */
+int start_listen(int store_fd, struct error *err);
+
+/*
+ * A connection that has been greeted: dials, starts the service unless never_start, and when the
+ * one that answers is older than options->version asks it, once, to step down. *out is ready for
+ * requests. -ECONNREFUSED, -EPROTO as in client.h.
+ */
+int start_connect(const struct client_options *options, const char *store, struct conn *out,
+		  struct error *err);
+
+/* Sends a frame and waits for the next one, on a blocking conn. */
+int start_ask(struct conn *c, struct buf *frame, struct wire_header *header, const char **payload,
+	      size_t *len, struct error *err);
+
+/* Waits until no process holds the store's service lock; -ETIMEDOUT after START_WAIT_MS. */
+int start_wait_gone(const char *store, struct error *err);
+
+/* Dotted numbers: less than, equal to or greater than zero, as a is older, same, newer. */
+int start_version_compare(const char *a, const char *b);
+
+#endif
