@@ -5,10 +5,20 @@
 
 /* What programs look for as a matter of course, and do without. */
 static const char *const optional[] = {
-	"etc/ld.so.",		 "etc/localtime",	 "etc/nsswitch.conf", "usr/lib/locale/",
-	"usr/share/locale/",	 "usr/share/zoneinfo/",	 "proc/",	      "sys/",
-	"dev/",			 "usr/lib/x86_64-linux-gnu/gconv/",
-	"usr/share/terminfo/",	 "etc/terminfo/",	 "lib/terminfo/",     "etc/ssl/openssl.cnf",
+	"etc/ld.so.",
+	"etc/localtime",
+	"etc/nsswitch.conf",
+	"usr/lib/locale/",
+	"usr/share/locale/",
+	"usr/share/zoneinfo/",
+	"proc/",
+	"sys/",
+	"dev/",
+	"usr/lib/x86_64-linux-gnu/gconv/",
+	"usr/share/terminfo/",
+	"etc/terminfo/",
+	"lib/terminfo/",
+	"etc/ssl/openssl.cnf",
 	"usr/lib/ssl/openssl.cnf",
 };
 
@@ -48,5 +58,5 @@ char *blame_missing(const struct strv *missing, size_t max)
 	if (more > 0)
 		buf_add_format(&b, " and %zu more", more);
 	return xformat("it tried to read %s, which %s not among its inputs", b.data,
-		       named + more == 1 ? "is" : "are");
+	               named + more == 1 ? "is" : "are");
 }

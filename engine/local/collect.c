@@ -16,10 +16,10 @@ enum { BROKEN_PROMISE = -ECHILD };
 /* Opens for reading, through no link and out of nothing. A FIFO does not block: O_NONBLOCK. */
 static int open_beneath(int dir, const char *path, uint64_t flags)
 {
-	struct open_how how = { .flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
-					 flags,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-					   RESOLVE_NO_MAGICLINKS };
+	struct open_how how = {
+		.flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+	};
 	int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 	return fd < 0 ? -errno : fd;
 }
@@ -31,7 +31,7 @@ static int open_made_readable(int dir, const char *path, uint64_t flags)
 	if (fd != -EACCES)
 		return fd;
 	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+		                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	scoped_fd int handle = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 	struct stat st;
 	if (handle < 0 || fstat(handle, &st) < 0)
@@ -51,17 +51,17 @@ static int cannot_open(const char *path, int code, struct error *err)
 		return error_set(err, BROKEN_PROMISE, "its output %s is a symbolic link", path);
 	if (code == -EACCES || code == -EXDEV || code == -ENXIO)
 		return error_set(err, BROKEN_PROMISE, "its output %s cannot be read: %s", path,
-				 strerror(-code));
+		                 strerror(-code));
 	return error_set(err, code, "cannot open the output %s: %s", path, strerror(-code));
 }
 
-/* --- directories ------------------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------------ */
 
 static int collect_directory(struct store *s, int dir, const char *prefix, unsigned depth,
-			     struct manifest *m, struct error *err);
+                             struct manifest *m, struct error *err);
 
 static int collect_link(int dir, const char *name, const char *path, struct manifest *m,
-			struct error *err)
+                        struct error *err)
 {
 	char target[PATH_MAX];
 	ssize_t len = readlinkat(dir, name, target, sizeof(target) - 1);
@@ -73,19 +73,21 @@ static int collect_link(int dir, const char *name, const char *path, struct mani
 }
 
 static int collect_member(struct store *s, int dir, const char *name, const char *path,
-			  unsigned depth, struct manifest *m, struct error *err)
+                          unsigned depth, struct manifest *m, struct error *err)
 {
 	struct stat st;
 	if (m->count >= MANIFEST_ENTRIES_MAX || !path_is_normal(path))
-		return error_set(err, BROKEN_PROMISE, "%s: more or deeper than a tree may be", path);
+		return error_set(err, BROKEN_PROMISE, "%s: more or deeper than a tree may be",
+		                 path);
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_errno(err, "cannot look at %s", path);
 	if (S_ISLNK(st.st_mode))
 		return collect_link(dir, name, path, m, err);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return error_set(err, BROKEN_PROMISE, "%s is neither file, directory nor link", path);
+		return error_set(err, BROKEN_PROMISE, "%s is neither file, directory nor link",
+		                 path);
 	scoped_fd int fd =
-		open_made_readable(dir, name, S_ISDIR(st.st_mode) ? (uint64_t)O_DIRECTORY : 0);
+	        open_made_readable(dir, name, S_ISDIR(st.st_mode) ? (uint64_t)O_DIRECTORY : 0);
 	if (fd < 0)
 		return cannot_open(path, fd, err);
 	if (S_ISDIR(st.st_mode))
@@ -104,7 +106,7 @@ static bool is_dot(const char *name)
 
 /* prefix: the directory's own path in the tree, "" for its top. */
 static int collect_directory(struct store *s, int dir, const char *prefix, unsigned depth,
-			     struct manifest *m, struct error *err)
+                             struct manifest *m, struct error *err)
 {
 	if (depth > COLLECT_DEPTH_MAX)
 		return error_set(err, BROKEN_PROMISE, "%s: deeper than a tree may be", prefix);
@@ -119,7 +121,7 @@ static int collect_directory(struct store *s, int dir, const char *prefix, unsig
 		if (is_dot(e->d_name))
 			continue;
 		scoped_free char *path =
-			*prefix ? xformat("%s/%s", prefix, e->d_name) : xstrdup(e->d_name);
+		        *prefix ? xformat("%s/%s", prefix, e->d_name) : xstrdup(e->d_name);
 		r = collect_member(s, dir, e->d_name, path, depth, m, err);
 	}
 	if (r == 0 && m->count == before && *prefix)
@@ -128,7 +130,7 @@ static int collect_directory(struct store *s, int dir, const char *prefix, unsig
 }
 
 static int collect_tree(struct store *s, int root, const char *path, struct ref *ref,
-			struct error *err)
+                        struct error *err)
 {
 	scoped_manifest struct manifest m = MANIFEST_INIT;
 	scoped_buf struct buf text = BUF_INIT;
@@ -150,11 +152,11 @@ static int collect_tree(struct store *s, int root, const char *path, struct ref 
 	return store_put_bytes(s, text.data, text.len, &ref->digest, err);
 }
 
-/* --- files, and what stands for further thunks -------------------------------------------------------- */
+/* --- files, and what stands for further thunks ------------------------------------------------ */
 
 /* 1: it is a placeholder, and *ref what it stands for. */
 static int read_yielded(struct store *s, int fd, const struct stat *st, const char *path,
-			struct ref *ref, struct error *err)
+                        struct ref *ref, struct error *err)
 {
 	struct error reason = ERROR_INIT;
 	int r = placeholder_read_fd(fd, st, ref, &reason);
@@ -162,19 +164,19 @@ static int read_yielded(struct store *s, int fd, const struct stat *st, const ch
 		return 0;
 	if (r == -EBADMSG)
 		return error_set(err, BROKEN_PROMISE, "its output %s is %s", path,
-				 error_text(&reason));
+		                 error_text(&reason));
 	if (r < 0)
 		return error_set(err, r, "%s", error_text(&reason));
 	r = store_has(s, &ref->digest, NULL, err);
 	if (r == -ENOENT)
 		r = error_set(err, BROKEN_PROMISE,
-			      "its output %s stands for %s, which it did not yield", path,
-			      digest_hex(&ref->digest).text);
+		              "its output %s stands for %s, which it did not yield", path,
+		              digest_hex(&ref->digest).text);
 	return r < 0 ? r : 1;
 }
 
 static int collect_file(struct store *s, const struct thunk *t, int root, const char *path,
-			struct ref *ref, struct error *err)
+                        struct ref *ref, struct error *err)
 {
 	scoped_fd int fd = open_made_readable(root, path, 0);
 	struct stat st;
@@ -204,7 +206,7 @@ static int put_yielded(struct store *s, int dir, const char *name, struct error 
 		r = thunk_decode(text.data, text.len, &t, &reason);
 	if (r < 0)
 		return error_set(err, BROKEN_PROMISE, "it yielded %s, which is no thunk: %s", name,
-				 error_text(&reason));
+		                 error_text(&reason));
 	return store_put_bytes(s, text.data, text.len, &d, err);
 }
 
@@ -224,15 +226,15 @@ static int collect_yields(struct store *s, int root, struct error *err)
 		if (is_dot(e->d_name))
 			continue;
 		r = ++count > COLLECT_YIELDS_MAX
-			    ? error_set(err, BROKEN_PROMISE, "it yielded more than %d thunks",
-					COLLECT_YIELDS_MAX)
-			    : put_yielded(s, dir, e->d_name, err);
+		            ? error_set(err, BROKEN_PROMISE, "it yielded more than %d thunks",
+		                        COLLECT_YIELDS_MAX)
+		            : put_yielded(s, dir, e->d_name, err);
 	}
 	return r;
 }
 
 int collect_outputs(struct store *s, const struct thunk *t, int root, struct memo *memo,
-		    struct error *err)
+                    struct error *err)
 {
 	/* First what placeholders may name, then the placeholders. */
 	int r = t->yields ? collect_yields(s, root, err) : 0;
@@ -240,7 +242,7 @@ int collect_outputs(struct store *s, const struct thunk *t, int root, struct mem
 		const struct thunk_output *output = &t->outputs[i];
 		scoped_ref struct ref ref = REF_INIT;
 		r = output->kind == OUTPUT_TREE ? collect_tree(s, root, output->path, &ref, err)
-						: collect_file(s, t, root, output->path, &ref, err);
+		                                : collect_file(s, t, root, output->path, &ref, err);
 		if (r == 0)
 			memo_add_output(memo, output->path, &ref);
 	}

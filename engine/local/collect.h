@@ -19,6 +19,6 @@ enum {
 /* Puts all outputs (and what was yielded) and adds them to memo. -ECHILD: the function did not
  * keep its promise, err says how; -ENOSPC no room in the store; else the engine's trouble. */
 int collect_outputs(struct store *s, const struct thunk *t, int root, struct memo *memo,
-		    struct error *err);
+                    struct error *err);
 
 #endif

@@ -16,18 +16,59 @@ enum { FILTER_INSTRUCTIONS_MAX = 4096 };
 /* EPERM, as a process without privilege would see it. */
 static const char *const denied[] = {
 	/* other worlds */
-	"mount", "umount2", "pivot_root", "unshare", "setns", "open_tree", "move_mount", "fsopen",
-	"fsconfig", "fsmount", "fspick", "mount_setattr", "open_by_handle_at", "swapon", "swapoff",
-	"quotactl", "quotactl_fd", "acct",
+	"mount",
+	"umount2",
+	"pivot_root",
+	"unshare",
+	"setns",
+	"open_tree",
+	"move_mount",
+	"fsopen",
+	"fsconfig",
+	"fsmount",
+	"fspick",
+	"mount_setattr",
+	"open_by_handle_at",
+	"swapon",
+	"swapoff",
+	"quotactl",
+	"quotactl_fd",
+	"acct",
 	/* other processes: the launcher is one of them, with the same user */
-	"ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise",
-	"move_pages", "migrate_pages",
+	"ptrace",
+	"process_vm_readv",
+	"process_vm_writev",
+	"pidfd_getfd",
+	"kcmp",
+	"process_madvise",
+	"move_pages",
+	"migrate_pages",
 	/* what outlives the function, or reaches beyond the machine's one kernel */
-	"shmget", "msgget", "semget", "mq_open", "add_key", "request_key", "keyctl",
-	"settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "reboot", "kexec_load",
-	"kexec_file_load", "init_module", "finit_module", "delete_module", "syslog",
+	"shmget",
+	"msgget",
+	"semget",
+	"mq_open",
+	"add_key",
+	"request_key",
+	"keyctl",
+	"settimeofday",
+	"clock_settime",
+	"clock_adjtime",
+	"adjtimex",
+	"reboot",
+	"kexec_load",
+	"kexec_file_load",
+	"init_module",
+	"finit_module",
+	"delete_module",
+	"syslog",
 	/* large doors into the kernel that no function needs */
-	"bpf", "perf_event_open", "userfaultfd", "fanotify_init", "lookup_dcookie", "vhangup",
+	"bpf",
+	"perf_event_open",
+	"userfaultfd",
+	"fanotify_init",
+	"lookup_dcookie",
+	"vhangup",
 };
 
 /* ENOSYS: libraries then do without. */
@@ -37,9 +78,9 @@ static const char *const absent[] = {
 };
 
 /* What a traced function looks for files with. */
-static const char *const traced[] = { "open",	   "openat",	 "stat",   "lstat",
-				      "newfstatat", "statx",	 "access", "faccessat",
-				      "faccessat2", "execve",	 "openat2" };
+static const char *const traced[] = { "open",       "openat", "stat",   "lstat",
+	                              "newfstatat", "statx",  "access", "faccessat",
+	                              "faccessat2", "execve", "openat2" };
 
 static int add_name(scmp_filter_ctx filter, uint32_t action, const char *name)
 {
@@ -52,20 +93,20 @@ static int add_name(scmp_filter_ctx filter, uint32_t action, const char *name)
 
 static int add_conditions(scmp_filter_ctx filter)
 {
-	static const unsigned long namespaces[] = { CLONE_NEWUSER, CLONE_NEWNS,	 CLONE_NEWPID,
-						    CLONE_NEWNET,  CLONE_NEWIPC, CLONE_NEWUTS,
-						    CLONE_NEWCGROUP };
+	static const unsigned long namespaces[] = { CLONE_NEWUSER,  CLONE_NEWNS,  CLONE_NEWPID,
+		                                    CLONE_NEWNET,   CLONE_NEWIPC, CLONE_NEWUTS,
+		                                    CLONE_NEWCGROUP };
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < sizeof(namespaces) / sizeof(*namespaces); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-				     SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i]));
+		                     SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i]));
 	/* Limits of the launcher are not a function's to change: only its own, by pid 0. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-				     SCMP_A0(SCMP_CMP_NE, 0));
+		                     SCMP_A0(SCMP_CMP_NE, 0));
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+		                     SCMP_A0(SCMP_CMP_NE, AF_UNIX));
 	return r;
 }
 
@@ -133,6 +174,6 @@ int filter_trace_program(struct sock_fprog *out, struct error *err)
 int filter_trace_listen(const struct sock_fprog *program)
 {
 	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
-			  program);
+	                  program);
 	return fd < 0 ? -errno : (int)fd;
 }

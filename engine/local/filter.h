@@ -1,7 +1,7 @@
 /*
  * Filter: the system calls that a function does not have. Two seccomp programs: one for all
- * functions, installed once by the launcher and inherited (installing it for each job costs more than
- * starting the function does); and one for a traced function, which hands the looking up of
+ * functions, installed once by the launcher and inherited (installing it for each job costs more
+ * than starting the function does); and one for a traced function, which hands the looking up of
  * paths to a listener.
  *
  * Threads: for a process with one.

@@ -38,8 +38,9 @@ static int enter_namespaces(struct error *err)
 		int saved = errno;
 		if (uid == 0 && unshare(kinds) == 0)
 			return 0;
-		errno = saved;
-		return error_errno(err, "user namespaces cannot be had");
+		return error_set(err, -saved, "user namespaces cannot be had: %s",
+		                 saved == ENOSPC ? "the limit user.max_user_namespaces is reached"
+		                                 : strerror(saved));
 	}
 	scoped_fd int deny = open("/proc/self/setgroups", O_WRONLY | O_CLOEXEC);
 	if (deny < 0 || write(deny, "deny", 4) != 4)
@@ -53,14 +54,13 @@ static int enter_namespaces(struct error *err)
 static int clone_mount(const char *path, uint64_t attributes, struct error *err)
 {
 	scoped_fd int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
-					OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	                                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (fd < 0) /* never -1: that says "none" */
-		return error_set(err, errno == EPERM ? -EACCES : -errno, "cannot take hold of %s: %s",
-				 path, strerror(errno));
+		return error_set(err, errno == EPERM ? -EACCES : -errno,
+		                 "cannot take hold of %s: %s", path, strerror(errno));
 	struct mount_attr attr = { .attr_set = attributes };
-	if (attributes &&
-	    syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
-		    sizeof(attr)) < 0)
+	if (attributes && syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
+	                          sizeof(attr)) < 0)
 		return error_errno(err, "cannot make a mount of %s read-only", path);
 	return steal_fd(&fd);
 }
@@ -90,8 +90,9 @@ static int make_devices(const int trees[DEVICE_COUNT], struct error *err)
 		scoped_fd int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 		r = fd < 0 ? error_errno(err, "cannot make %s", path) : attach(trees[i], path, err);
 	}
-	if (r == 0 && mount(NULL, DEVICES, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID |
-			    MS_NODEV | MS_NOEXEC, NULL) < 0)
+	if (r == 0 &&
+	    mount(NULL, DEVICES, NULL,
+	          MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		r = error_errno(err, "cannot make " DEVICES " read-only");
 	return r;
 }
@@ -109,8 +110,7 @@ static int make_root(int store, const int trees[DEVICE_COUNT], struct error *err
 	if (r < 0)
 		return r;
 	/* pivot_root(".", "."): the old root ends up on top of the new, and is then dropped. */
-	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-	    chdir("/") < 0)
+	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return error_errno(err, "cannot leave the old root");
 	return make_devices(trees, err);
 }
@@ -151,9 +151,8 @@ int isolate_enter(const char *store_path, struct error *err)
 
 static int make_base(const char *base, bool overlaid, struct error *err)
 {
-	if (mkdir(ISOLATE_WORLD, 0755) < 0 ||
-	    (overlaid && (mkdir(ISOLATE_JOB "/upper", 0755) < 0 ||
-			  mkdir(ISOLATE_JOB "/work", 0755) < 0)))
+	if (mkdir(ISOLATE_WORLD, 0755) < 0 || (overlaid && (mkdir(ISOLATE_JOB "/upper", 0755) < 0 ||
+	                                                    mkdir(ISOLATE_JOB "/work", 0755) < 0)))
 		return error_errno(err, "cannot begin a world");
 	scoped_fd int fd = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || mkdirat(fd, "dev", 0755) < 0 || mkdirat(fd, "tmp", 01777) < 0)
@@ -185,8 +184,8 @@ int isolate_lower(const char *toolchain, struct error *err)
 {
 	/* toolchain is a name of ours: no comma or colon in it. */
 	scoped_free char *options = xformat("lowerdir=" ISOLATE_STORE "/%s,upperdir=" ISOLATE_JOB
-					    "/upper,workdir=" ISOLATE_JOB "/work,userxattr",
-					    toolchain);
+	                                    "/upper,workdir=" ISOLATE_JOB "/work,userxattr",
+	                                    toolchain);
 	if (mount("ggfs", ISOLATE_WORLD, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
 		return 0;
 	error_errno(err, "cannot lay a world over %s", toolchain);
@@ -196,7 +195,7 @@ int isolate_lower(const char *toolchain, struct error *err)
 int isolate_dev(struct error *err)
 {
 	scoped_fd int tree = (int)syscall(SYS_open_tree, AT_FDCWD, DEVICES,
-					  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (tree < 0)
 		return error_errno(err, "cannot take hold of " DEVICES);
 	return attach(tree, ISOLATE_WORLD "/dev", err);
@@ -214,9 +213,11 @@ int isolate_restrict(bool keep_chroot, struct error *err)
 	for (unsigned long cap = 0; keep_chroot && cap <= CAP_LAST_CAP; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
 			return error_errno(err, "cannot drop capability %lu", cap);
-	if (keep_chroot && prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
-				 SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
-				 0, 0, 0) < 0)
+	if (keep_chroot &&
+	    prctl(PR_SET_SECUREBITS,
+	          SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+	                  SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
+	          0, 0, 0) < 0)
 		return error_errno(err, "cannot set securebits");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_errno(err, "cannot set no_new_privs");

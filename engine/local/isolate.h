@@ -1,7 +1,8 @@
 /*
  * Isolate: how a runner shuts itself in. It enters, once, namespaces of its own (user, mount,
  * pid, network, ipc, uts) whose root holds only the store, read-only, and a directory for the
- * world of one job after another. Entering costs a millisecond or so; jobs then cost nothing for it.
+ * world of one job after another. Entering costs a millisecond or so; jobs then cost nothing for
+ * it.
  *
  * Threads: for the runner, which has one. Errors: negative errno and the sentence.
  */
@@ -23,8 +24,8 @@
 int isolate_enter(const char *store_path, struct error *err);
 
 /* A new, empty file system for a world, the old one (if any) dropped with all that is mounted
- * in it. Has tmp/ and dev/. size_bytes bounds all that a function writes. With toolchain (a path below
- * ISOLATE_STORE; "" for none), files are to be laid out in ISOLATE_JOB "/upper", and
+ * in it. Has tmp/ and dev/. size_bytes bounds all that a function writes. With toolchain (a path
+ * below ISOLATE_STORE; "" for none), files are to be laid out in ISOLATE_JOB "/upper", and
  * isolate_lower() then shows them over the toolchain; else in ISOLATE_WORLD itself. */
 int isolate_fresh_job(const char *toolchain, uint64_t size_bytes, struct error *err);
 /* Drops it with all that is mounted in it; none there is fine. */
@@ -34,9 +35,9 @@ int isolate_lower(const char *toolchain, struct error *err);
 /* Mounts /dev over the world's. */
 int isolate_dev(struct error *err);
 
-/* For the launcher: gives up for itself and all it will start every way to gain privilege, and every
- * system call that a function has no business with (network, namespaces, mounts, tracing, ...).
- * Keeps CAP_SYS_CHROOT in hand when keep_chroot. */
+/* For the launcher: gives up for itself and all it will start every way to gain privilege, and
+ * every system call that a function has no business with (network, namespaces, mounts, tracing,
+ * ...). Keeps CAP_SYS_CHROOT in hand when keep_chroot. */
 int isolate_restrict(bool keep_chroot, struct error *err);
 /* For the function: no capability left. Async-signal-safe. 0 or -errno. */
 int isolate_drop_all(void);

@@ -14,7 +14,7 @@ void job_release(struct job *job)
 	*job = JOB_INIT;
 }
 
-/* --- encoding: numbers as they lie, strings with a length and their NUL ------------------- */
+/* --- encoding: numbers as they lie, strings with a length and their NUL ----------------------- */
 
 static void put_u32(struct buf *b, uint32_t v)
 {
@@ -182,7 +182,7 @@ int job_decode(const char *bytes, size_t len, struct job *out)
 	return -EBADMSG;
 }
 
-/* --- frames --------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 static int send_rest(int socket, struct iovec *iov, int count, struct msghdr *message)
 {
@@ -241,8 +241,10 @@ static int receive_header(int socket, struct job_frame *frame, int *fd)
 	while (got < sizeof(*frame)) {
 		union one_fd control;
 		struct iovec iov = { (char *)frame + got, sizeof(*frame) - got };
-		struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-					  .msg_controllen = sizeof(control) };
+		struct msghdr message = { .msg_iov = &iov,
+			                  .msg_iovlen = 1,
+			                  .msg_control = &control,
+			                  .msg_controllen = sizeof(control) };
 		ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
 		if (n < 0 && errno == EINTR)
 			continue;

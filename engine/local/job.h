@@ -32,7 +32,8 @@ enum job_frame_type {
 	JOB_KILL,    /* engine: end the running function, if one runs */
 	JOB_RELEASE, /* engine: outputs are collected, the world can go */
 	JOB_HELLO,   /* runner, once: ready (code 0), or why not; struct job_hello */
-	JOB_RESULT,  /* runner: struct job_result, then the missing paths; carries the world's root */
+	JOB_RESULT,  /* runner: struct job_result, then the missing paths; carries the world's root
+	              */
 };
 
 struct job_frame {
@@ -63,12 +64,12 @@ struct job_entry {
 };
 
 struct job {
-	bool trace;                      /* report paths looked for in vain */
-	char toolchain[JOB_SOURCE_MAX];  /* unpacked, inside the store; "" when there is none */
-	uint32_t memory_mib;             /* 0: no bound */
-	const char *program, *cwd;       /* relative to the root; "" is the root itself */
-	const char **argv, **envp;       /* NULL-terminated */
-	struct job_entry *entries;       /* sorted by path */
+	bool trace;                     /* report paths looked for in vain */
+	char toolchain[JOB_SOURCE_MAX]; /* unpacked, inside the store; "" when there is none */
+	uint32_t memory_mib;            /* 0: no bound */
+	const char *program, *cwd;      /* relative to the root; "" is the root itself */
+	const char **argv, **envp;      /* NULL-terminated */
+	struct job_entry *entries;      /* sorted by path */
 	size_t count, capacity;
 };
 

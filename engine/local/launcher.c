@@ -80,7 +80,7 @@ static int start_child(void *arg)
 	setsid();
 	if (s->job->memory_mib)
 		set_limit(RLIMIT_AS,
-			  (rlim_t)s->job->memory_mib * FUNCTION_MEMORY_FACTOR * (1 << 20));
+		          (rlim_t)s->job->memory_mib * FUNCTION_MEMORY_FACTOR * (1 << 20));
 	int r = enter_world(s);
 	if (r == 0 && s->trace.filter)
 		r = listen_trace(s);
@@ -124,7 +124,7 @@ static void wait_for_end(const struct start *s, int pidfd)
 	scoped_buf struct buf b = BUF_INIT;
 	for (;;) {
 		struct pollfd fds[2] = { { .fd = pidfd, .events = POLLIN },
-					 { .fd = s->options->control, .events = POLLIN } };
+			                 { .fd = s->options->control, .events = POLLIN } };
 		if (poll(fds, 2, -1) < 0)
 			continue;
 		if (fds[0].revents)
@@ -148,14 +148,15 @@ static int prepare(struct start *s)
 }
 
 static void run(const struct launcher_options *options, const struct job *job,
-		struct job_result *result)
+                struct job_result *result)
 {
 	struct start s = { .options = options, .job = job, .ruleset = -1 };
 	int pidfd = -1, status = 0;
 	int r = prepare(&s);
 	int64_t begin = now_us();
-	pid_t pid = r < 0 ? -1 : clone(start_child, stack + sizeof(stack),
-				       CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &s, &pidfd);
+	pid_t pid = r < 0 ? -1
+	                  : clone(start_child, stack + sizeof(stack),
+	                          CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &s, &pidfd);
 	if (pid < 0) {
 		result->end = JOB_BROKEN;
 		result->error = r < 0 ? -r : errno;

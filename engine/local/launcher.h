@@ -24,7 +24,8 @@ enum { LAUNCHER_LISTENER = 100 };
 struct launcher_options {
 	const char *world; /* absolute; what becomes the function's root */
 	bool weak;
-	int runner_end; /* of control: closed in the launcher, or it would not see the runner's end */
+	int runner_end; /* of control: closed in the launcher, or it would not see the runner's end
+	                 */
 	int control; /* the launcher's end of a socket pair: JOB_RUN (without entries) and JOB_KILL
 	                in, LAUNCHER_LISTENER and JOB_RESULT out */
 };

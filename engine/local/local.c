@@ -42,7 +42,7 @@ struct local {
 	bool closing;
 };
 
-/* --- workers ------------------------------------------------------------------------------------------ */
+/* --- workers ---------------------------------------------------------------------------------- */
 
 /* mutex held. */
 static struct ticket *first_queued(const struct local *e)
@@ -192,7 +192,7 @@ static void join_workers(struct worker *w)
 	}
 }
 
-/* --- the table ------------------------------------------------------------------------------------------ */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static struct local *local_of(struct engine *e)
 {
@@ -219,7 +219,7 @@ static int local_set_capacity(struct engine *engine, unsigned jobs, struct error
 	struct local *e = local_of(engine);
 	if (jobs > LOCAL_JOBS_MAX)
 		return error_set(err, -EINVAL, "%u jobs at once are more than %d", jobs,
-				 LOCAL_JOBS_MAX);
+		                 LOCAL_JOBS_MAX);
 	pthread_mutex_lock(&e->mutex);
 	e->capacity = jobs ? jobs : default_jobs();
 	pthread_cond_broadcast(&e->work);
@@ -230,7 +230,7 @@ static int local_set_capacity(struct engine *engine, unsigned jobs, struct error
 }
 
 static int local_submit(struct engine *engine, const struct engine_job *job,
-			struct engine_ticket **out, struct error *err)
+                        struct engine_ticket **out, struct error *err)
 {
 	struct local *e = local_of(engine);
 	struct ticket *ticket = xcalloc(1, sizeof(*ticket));
@@ -311,7 +311,7 @@ static const struct engine_ops local_ops = {
 	.free = local_free,
 };
 
-/* --- beginning --------------------------------------------------------------------------------------------- */
+/* --- beginning -------------------------------------------------------------------------------- */
 
 /* Whether a runner can shut itself in here; it is started and ended again. */
 static int try_mode(const struct slot_options *options, struct error *err)
@@ -353,7 +353,7 @@ int engine_local_new(struct store *store, unsigned jobs, struct engine **out, st
 		return error_set(err, -EINVAL, "the local engine needs a local store");
 	if (jobs > LOCAL_JOBS_MAX)
 		return error_set(err, -EINVAL, "%u jobs at once are more than %d", jobs,
-				 LOCAL_JOBS_MAX);
+		                 LOCAL_JOBS_MAX);
 	int r = slot_options_init(&options, dirfd, err);
 	if (r < 0)
 		return r;
@@ -393,8 +393,9 @@ bool engine_local_isolated(char **why)
 	}
 	if (r < 0 && !reason)
 		reason = xstrdup(error_text(&err));
-	*why = r == 0 ? xstrdup("namespaces: each function sees its declared inputs and nothing else")
-		      : xformat("weaker: functions see this machine's files: %s", reason);
+	*why = r == 0 ? xstrdup("namespaces: each function sees its declared inputs and nothing "
+	                        "else")
+	              : xformat("weaker: functions see this machine's files: %s", reason);
 	free(reason);
 	return r == 0;
 }

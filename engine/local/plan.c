@@ -21,17 +21,18 @@ void plan_blame_input(struct plan_fault *fault, int code, const struct digest *d
 	if (code == -ENOSPC || code == -EDQUOT)
 		fault->outcome = OUTCOME_NO_ROOM;
 	else if (code == -EINVAL || code == -EFBIG || code == -EEXIST || code == -ENOTDIR ||
-		 code == -ELOOP)
+	         code == -ELOOP)
 		fault->outcome = OUTCOME_REFUSED;
 	else if ((code == -ENOENT || code == -EBADMSG) && d && !digest_equal(d, &no_digest))
-		*fault = (struct plan_fault){ .outcome = OUTCOME_BAD_INPUT, .has_absent = true,
-					      .absent = *d };
+		*fault = (struct plan_fault){ .outcome = OUTCOME_BAD_INPUT,
+			                      .has_absent = true,
+			                      .absent = *d };
 }
 
-/* --- merging --------------------------------------------------------------------------------------- */
+/* --- merging ---------------------------------------------------------------------------------- */
 
 static int add_single(const struct planner *planner, const struct thunk *t, struct manifest *to,
-		      struct digest *absent, struct error *err)
+                      struct digest *absent, struct error *err)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < t->inputs.count; i++)
@@ -56,7 +57,7 @@ static void add_set(const struct thunk *t, struct manifest *to, const struct man
 }
 
 static int merge(const struct planner *planner, const struct thunk *t, struct plan *p,
-		 struct digest *absent, struct error *err)
+                 struct digest *absent, struct error *err)
 {
 	int r = add_single(planner, t, &p->inputs, absent, err);
 	for (size_t i = 0; r == 0 && i < t->set_count; i++) {
@@ -72,7 +73,7 @@ static int merge(const struct planner *planner, const struct thunk *t, struct pl
 	return r < 0 ? error_prefix(err, r, "inputs") : 0;
 }
 
-/* --- a world over a toolchain ------------------------------------------------------------------------ */
+/* --- a world over a toolchain ----------------------------------------------------------------- */
 
 static bool same_fact(const struct manifest_entry *a, const struct manifest_entry *b)
 {
@@ -101,7 +102,7 @@ static bool has_beneath(const struct manifest *m, const char *path)
 /* In an overlay an upper file would hide a lower directory, and an upper directory a lower link,
  * without a word; that would not be the world the thunk describes. */
 static int check_over(const struct manifest *lower, const char *path, bool is_dir,
-		      struct error *err)
+                      struct error *err)
 {
 	char parent[PATH_MAX];
 	snprintf(parent, sizeof(parent), "%s", path);
@@ -109,9 +110,10 @@ static int check_over(const struct manifest *lower, const char *path, bool is_di
 		*slash = '\0';
 		const struct manifest_entry *entry = manifest_find(lower, parent);
 		if (entry && entry->kind != ENTRY_DIR)
-			return error_set(err, -EINVAL,
-					 "%s lies beneath %s, which is no directory in the toolchain",
-					 path, parent);
+			return error_set(
+			        err, -EINVAL,
+			        "%s lies beneath %s, which is no directory in the toolchain", path,
+			        parent);
 	}
 	if (!is_dir && has_beneath(lower, path))
 		return error_set(err, -EINVAL, "%s is a directory in the toolchain", path);
@@ -127,7 +129,7 @@ static int check_inputs_over(const struct thunk *t, const struct plan *p, struct
 		const struct manifest_entry *below = manifest_find(lower, entry->path);
 		if (below && !same_fact(entry, below) && !manifest_find(&t->inputs, entry->path))
 			r = error_set(err, -EINVAL, "%s: an input set and the toolchain disagree",
-				      entry->path);
+			              entry->path);
 		if (r == 0)
 			r = check_over(lower, entry->path, entry->kind == ENTRY_DIR, err);
 	}
@@ -141,7 +143,7 @@ static int check_inputs_over(const struct thunk *t, const struct plan *p, struct
 	return r;
 }
 
-/* --- entries ------------------------------------------------------------------------------------------ */
+/* --- entries ---------------------------------------------------------------------------------- */
 
 /* Whether path is an output, or lies in one: then it starts as a copy that can be written. */
 static bool is_output(const struct thunk *t, const char *path)
@@ -164,29 +166,28 @@ static struct job_entry *add_entry(struct plan *p, enum job_entry_kind kind, con
 }
 
 static int add_file(const struct planner *planner, struct plan *p,
-		    const struct manifest_entry *from, bool writable, struct digest *absent,
-		    struct error *err)
+                    const struct manifest_entry *from, bool writable, struct digest *absent,
+                    struct error *err)
 {
 	bool executable = from->mode & 0100;
 	bool bound = !writable && planner->mounts && from->ref.size_bytes > PLAN_COPY_MAX;
-	struct job_entry *entry =
-		add_entry(p, bound ? JOB_ENTRY_BIND : JOB_ENTRY_COPY, from->path);
+	struct job_entry *entry = add_entry(p, bound ? JOB_ENTRY_BIND : JOB_ENTRY_COPY, from->path);
 	entry->mode = (executable ? 0555 : 0444) | (writable ? 0200 : 0);
 	entry->size_bytes = from->ref.size_bytes;
 	if (bound && executable)
 		return executable_copy(planner->store, &from->ref, entry->source, absent, err);
 	snprintf(entry->source, sizeof(entry->source), "%s",
-		 store_object_path(&from->ref.digest).text);
+	         store_object_path(&from->ref.digest).text);
 	return 0;
 }
 
 static int add_input(const struct planner *planner, struct plan *p, const struct thunk *t,
-		     const struct manifest_entry *from, struct digest *absent, struct error *err)
+                     const struct manifest_entry *from, struct digest *absent, struct error *err)
 {
 	if (from->kind == ENTRY_FILE)
 		return add_file(planner, p, from, is_output(t, from->path), absent, err);
-	struct job_entry *entry = add_entry(
-		p, from->kind == ENTRY_LINK ? JOB_ENTRY_LINK : JOB_ENTRY_DIR, from->path);
+	struct job_entry *entry =
+	        add_entry(p, from->kind == ENTRY_LINK ? JOB_ENTRY_LINK : JOB_ENTRY_DIR, from->path);
 	if (from->kind == ENTRY_LINK) {
 		entry->bytes = from->target;
 		entry->size_bytes = strlen(from->target);
@@ -196,8 +197,7 @@ static int add_input(const struct planner *planner, struct plan *p, const struct
 
 /* A file of the toolchain that is also an output must not be taken for one that was made. */
 static int add_outputs_of_toolchain(const struct planner *planner, struct plan *p,
-				    const struct thunk *t, struct digest *absent,
-				    struct error *err)
+                                    const struct thunk *t, struct digest *absent, struct error *err)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < t->output_count; i++) {
@@ -205,7 +205,7 @@ static int add_outputs_of_toolchain(const struct planner *planner, struct plan *
 		const struct manifest_entry *entry = manifest_find(&p->toolchain->manifest, path);
 		if (has_beneath(&p->toolchain->manifest, path))
 			r = error_set(err, -EINVAL, "the output %s is a directory in the toolchain",
-				      path);
+			              path);
 		else if (entry && !manifest_find(&p->inputs, path))
 			r = add_input(planner, p, t, entry, absent, err);
 	}
@@ -232,7 +232,7 @@ static int compare_entries(const void *a, const void *b)
 }
 
 static int add_entries(const struct planner *planner, const struct thunk *t, struct plan *p,
-		       struct digest *absent, struct error *err)
+                       struct digest *absent, struct error *err)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < p->inputs.count; i++)
@@ -255,7 +255,7 @@ static int add_entries(const struct planner *planner, const struct thunk *t, str
 	return 0;
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------ */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static void add_command(const struct thunk *t, struct plan *p)
 {
@@ -278,13 +278,13 @@ static void add_command(const struct thunk *t, struct plan *p)
 }
 
 static int make(const struct planner *planner, const struct thunk *t, struct plan *p,
-		struct digest *absent, struct error *err)
+                struct digest *absent, struct error *err)
 {
 	int r = 0;
 	p->toolchains = planner->toolchains;
 	if (t->has_toolchain)
 		r = toolchains_get(planner->toolchains, &t->toolchain, planner->overlay,
-				   &p->toolchain, absent, err);
+		                   &p->toolchain, absent, err);
 	if (r == 0)
 		r = merge(planner, t, p, absent, err);
 	if (r < 0)
@@ -300,7 +300,7 @@ static int make(const struct planner *planner, const struct thunk *t, struct pla
 }
 
 int plan_make(const struct planner *planner, const struct thunk *t, struct plan *out,
-	      struct plan_fault *fault, struct error *err)
+              struct plan_fault *fault, struct error *err)
 {
 	struct digest absent = no_digest;
 	int r = make(planner, t, out, &absent, err);

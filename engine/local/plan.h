@@ -45,7 +45,7 @@ struct plan_fault {
 
 /* 0, or a negative errno with *fault filled in. out must be PLAN_INIT; release it in any case. */
 int plan_make(const struct planner *planner, const struct thunk *t, struct plan *out,
-	      struct plan_fault *fault, struct error *err);
+              struct plan_fault *fault, struct error *err);
 
 /* What went wrong with the input blob d, given the errno: fills in fault. */
 void plan_blame_input(struct plan_fault *fault, int code, const struct digest *d);

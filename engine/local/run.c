@@ -36,7 +36,7 @@ static void set_fault(struct run *run, const struct plan_fault *fault, const cha
 	run->out->absent = fault->absent;
 }
 
-/* --- what a result means -------------------------------------------------------------------------- */
+/* --- what a result means ---------------------------------------------------------------------- */
 
 static bool world_is_full(int root)
 {
@@ -50,10 +50,11 @@ static char *describe_end(const struct slot_answer *a, const struct thunk *t, in
 	int status = a->result.wait_status;
 	if (a->result.end == JOB_NOT_EXECUTED) {
 		*exit_status = 127;
-		return xformat("cannot execute %s: %s%s", t->program, strerror(a->result.error),
-			       a->result.error == ENOENT
-				       ? " (it, or the interpreter it needs, is not among its inputs)"
-				       : "");
+		return xformat(
+		        "cannot execute %s: %s%s", t->program, strerror(a->result.error),
+		        a->result.error == ENOENT
+		                ? " (it, or the interpreter it needs, is not among its inputs)"
+		                : "");
 	}
 	if (WIFSIGNALED(status)) {
 		int number = WTERMSIG(status);
@@ -83,7 +84,7 @@ static void not_laid_out(struct run *run, const struct plan *p, const struct job
 	const char *path = result->entry < p->job.count ? p->job.entries[result->entry].path : "";
 	plan_blame_input(&fault, -result->error, entry_digest(p, result->entry));
 	const char *what = result->error == EBADMSG ? "the blob has not the size its manifest says"
-						    : strerror(result->error);
+	                                            : strerror(result->error);
 	scoped_free char *reason = xformat("cannot lay out %s: %s", path, what);
 	set_fault(run, &fault, reason);
 }
@@ -92,14 +93,14 @@ static void collect(struct run *run, const struct slot_answer *a)
 {
 	struct error err = ERROR_INIT;
 	int r = collect_outputs(run->context->store, run->job->thunk, a->root, &run->out->memo,
-				&err);
+	                        &err);
 	if (r == 0)
 		run->out->outcome = OUTCOME_DONE;
 	else if (r == -ECHILD)
 		set_reason(run, OUTCOME_FAILED, err.text);
 	else
 		set_reason(run, r == -ENOSPC || r == -EDQUOT ? OUTCOME_NO_ROOM : OUTCOME_LOST,
-			   error_text(&err));
+		           error_text(&err));
 }
 
 static void judge_end(struct run *run, const struct slot_answer *a)
@@ -112,9 +113,9 @@ static void judge_end(struct run *run, const struct slot_answer *a)
 		set_reason(run, OUTCOME_FAILED, reason);
 	if (run->out->outcome != OUTCOME_FAILED || !full)
 		return;
-	scoped_free char *room = xformat("%s; its world of %llu MiB was full (GGFS_WORLD_BYTES)",
-					 run->out->reason,
-					 (unsigned long long)run->context->slots.world_bytes >> 20);
+	scoped_free char *room =
+	        xformat("%s; its world of %llu MiB was full (GGFS_WORLD_BYTES)", run->out->reason,
+	                (unsigned long long)run->context->slots.world_bytes >> 20);
 	set_reason(run, OUTCOME_NO_ROOM, room);
 }
 
@@ -124,8 +125,8 @@ static void judge(struct run *run, const struct plan *p, const struct slot_answe
 	if (a->cancelled) {
 		set_reason(run, OUTCOME_CANCELLED, "cancelled");
 	} else if (a->timed_out) {
-		scoped_free char *reason = xformat("killed after its timeout of %u s",
-						   run->job->thunk->timeout_s);
+		scoped_free char *reason =
+		        xformat("killed after its timeout of %u s", run->job->thunk->timeout_s);
 		run->out->exit_status = 128 + SIGKILL;
 		set_reason(run, OUTCOME_TIMED_OUT, reason);
 	} else if (result->end == JOB_ENDED || result->end == JOB_NOT_EXECUTED) {
@@ -133,7 +134,8 @@ static void judge(struct run *run, const struct plan *p, const struct slot_answe
 	} else if (result->end == JOB_NOT_LAID_OUT) {
 		not_laid_out(run, p, result);
 	} else {
-		scoped_free char *reason = xformat("the sandbox failed: %s", strerror(result->error));
+		scoped_free char *reason =
+		        xformat("the sandbox failed: %s", strerror(result->error));
 		set_reason(run, result->error == ENOSPC ? OUTCOME_NO_ROOM : OUTCOME_LOST, reason);
 	}
 }
@@ -145,7 +147,7 @@ static void keep_stderr(struct run *run, struct buf *text)
 	struct memo *memo = &run->out->memo;
 	if (text->len > 0) {
 		if (store_put_bytes(run->context->store, text->data, text->len,
-				    &memo->stderr_digest, &err) == 0) {
+		                    &memo->stderr_digest, &err) == 0) {
 			memo->has_stderr = true;
 			memo->stderr_size_bytes = text->len;
 		} else {
@@ -154,11 +156,11 @@ static void keep_stderr(struct run *run, struct buf *text)
 	}
 	size_t skip = text->len > FAILURE_STDERR_MAX ? text->len - FAILURE_STDERR_MAX : 0;
 	free(run->out->stderr_tail);
-	run->out->stderr_tail = text->len ? xstrndup(text->data + skip, text->len - skip)
-					  : xstrdup("");
+	run->out->stderr_tail =
+	        text->len ? xstrndup(text->data + skip, text->len - skip) : xstrdup("");
 }
 
-/* --- running ---------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 /* The same function in a second world of the same kind, watched: what did it look for? */
 static void find_missing(struct run *run, struct plan *p)
@@ -190,7 +192,7 @@ static bool run_plan(struct run *run, struct plan *p)
 	struct slot_answer answer = SLOT_ANSWER_INIT;
 	struct error err = ERROR_INIT;
 	struct slot_run how = { .timeout_ms = (int64_t)run->job->thunk->timeout_s * 1000,
-				.cancel_fd = run->cancel_fd };
+		                .cancel_fd = run->cancel_fd };
 	bool overlaid = true;
 	int r = slot_run(run->slot, &p->job, &how, &answer, &err);
 	run->out->memo.micros = answer.result.micros;
@@ -222,12 +224,11 @@ static const char *absolute_output(const struct thunk *t)
 
 static bool refused(struct run *run)
 {
-	const char *path =
-		run->slot->options->weak ? absolute_output(run->job->thunk) : NULL;
+	const char *path = run->slot->options->weak ? absolute_output(run->job->thunk) : NULL;
 	if (!path)
 		return false;
 	scoped_free char *reason =
-		xformat("without namespaces a function cannot write to an absolute path: %s", path);
+	        xformat("without namespaces a function cannot write to an absolute path: %s", path);
 	set_reason(run, OUTCOME_REFUSED, reason);
 	return true;
 }
@@ -236,8 +237,10 @@ static bool plan_and_run(struct run *run)
 {
 	struct run_context *c = run->context;
 	bool mounts = !run->slot->options->weak;
-	struct planner planner = { .store = c->store, .toolchains = c->toolchains,
-				   .mounts = mounts, .overlay = mounts && !c->no_overlay };
+	struct planner planner = { .store = c->store,
+		                   .toolchains = c->toolchains,
+		                   .mounts = mounts,
+		                   .overlay = mounts && !c->no_overlay };
 	struct plan plan = PLAN_INIT;
 	struct plan_fault fault = { 0 };
 	struct error err = ERROR_INIT;
@@ -251,10 +254,11 @@ static bool plan_and_run(struct run *run)
 }
 
 void run_thunk(struct run_context *c, struct slot *slot, const struct engine_job *job,
-	       int cancel_fd, struct engine_result *out)
+               int cancel_fd, struct engine_result *out)
 {
-	struct run run = { .context = c, .slot = slot, .job = job, .cancel_fd = cancel_fd,
-			   .out = out };
+	struct run run = {
+		.context = c, .slot = slot, .job = job, .cancel_fd = cancel_fd, .out = out
+	};
 	out->exit_status = -1;
 	out->memo.thunk = job->digest;
 	out->memo.engine = xstrdup(ENGINE_NAME);

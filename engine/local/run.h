@@ -26,8 +26,9 @@ struct run_context {
 	bool trace;             /* failed functions are run again to find out what they lacked */
 };
 
-/* Never fails: what went wrong is in *out (which must be zeroed). cancel_fd as in struct slot_run. */
+/* Never fails: what went wrong is in *out (which must be zeroed). cancel_fd as in struct slot_run.
+ */
 void run_thunk(struct run_context *c, struct slot *slot, const struct engine_job *job,
-	       int cancel_fd, struct engine_result *out);
+               int cancel_fd, struct engine_result *out);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * ggfs-runner MODE STORE WORLD-BYTES [DIRECTORY]: runs the local engine's jobs, one at a time, for
- * as long as the engine holds the other end of RUNNER_SOCKET. MODE: "namespaces", or "weak" with the
- * directory that worlds are laid out in. docs/sandbox.md says how and why.
+ * as long as the engine holds the other end of RUNNER_SOCKET. MODE: "namespaces", or "weak" with
+ * the directory that worlds are laid out in. docs/sandbox.md says how and why.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -24,8 +24,8 @@ struct runner {
 	int store;
 	int control; /* to the launcher */
 	pid_t launcher;
-	bool clean;  /* the world holds nothing, and no mounts but dev */
-	bool used;   /* something was laid out and not removed */
+	bool clean;   /* the world holds nothing, and no mounts but dev */
+	bool used;    /* something was laid out and not removed */
 	bool mounted; /* the last job had mounts of its own */
 };
 
@@ -137,8 +137,8 @@ static void attend(struct runner *r, struct trace *trace, struct job_result *res
 	scoped_buf struct buf b = BUF_INIT;
 	for (;;) {
 		struct pollfd fds[3] = { { .fd = r->control, .events = POLLIN },
-					 { .fd = RUNNER_SOCKET, .events = POLLIN },
-					 { .fd = trace->listener, .events = POLLIN } };
+			                 { .fd = RUNNER_SOCKET, .events = POLLIN },
+			                 { .fd = trace->listener, .events = POLLIN } };
 		if (poll(fds, 3, -1) < 0)
 			continue;
 		if (fds[1].revents)
@@ -161,7 +161,7 @@ static void attend(struct runner *r, struct trace *trace, struct job_result *res
 }
 
 static void execute(struct runner *r, const struct job *job, struct trace *trace,
-		    struct job_result *result)
+                    struct job_result *result)
 {
 	scoped_buf struct buf b = BUF_INIT;
 	struct job without_entries = *job;
@@ -186,7 +186,7 @@ static void run(struct runner *r, const struct buf *request)
 	if (n < 0)
 		fail(&result, JOB_BROKEN, n, SIZE_MAX);
 	else if (r->weak ? (r->used = true, lay_out_weak(r, &job, &result)) == 0
-			 : lay_out(r, &job, &result) == 0)
+	                 : lay_out(r, &job, &result) == 0)
 		execute(r, &job, &trace, &result);
 	job_release(&job);
 	scoped_buf struct buf b = BUF_INIT;
@@ -215,8 +215,9 @@ static int begin(struct runner *r, const char *store_path, struct error *err)
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_errno(err, "cannot make a socket pair");
-	struct launcher_options options = { .world = r->world, .weak = r->weak,
-					    .runner_end = pair[0], .control = pair[1] };
+	struct launcher_options options = {
+		.world = r->world, .weak = r->weak, .runner_end = pair[0], .control = pair[1]
+	};
 	pid_t pid = launcher_start(&options, err);
 	close(pair[1]);
 	close(RUNNER_STDERR); /* the launcher has it */

@@ -22,8 +22,11 @@ static char *find_runner(void)
 	if (set && *set)
 		return xstrdup(set);
 	static const char *const places[] = {
-		"ggfs-runner", "../libexec/ggfs-runner", "../libexec/ggfs/ggfs-runner",
-		"../engine/local/ggfs-runner", "../../engine/local/ggfs-runner",
+		"ggfs-runner",
+		"../libexec/ggfs-runner",
+		"../libexec/ggfs/ggfs-runner",
+		"../engine/local/ggfs-runner",
+		"../../engine/local/ggfs-runner",
 		"../../../engine/local/ggfs-runner",
 	};
 	char self[PATH_MAX];
@@ -57,12 +60,16 @@ int slot_options_init(struct slot_options *o, int store, struct error *err)
 		return error_errno(err, "cannot tell where the store is");
 	scoped_free char *runner = find_runner();
 	if (!runner)
-		return error_set(err, -ENOENT, "ggfs-runner is neither beside this program nor at %s; "
-				 "set GGFS_RUNNER to its path", GGFS_RUNNER_INSTALLED);
+		return error_set(err, -ENOENT,
+		                 "ggfs-runner is neither beside this program nor at %s; "
+		                 "set GGFS_RUNNER to its path",
+		                 GGFS_RUNNER_INSTALLED);
 	const char *mode = getenv("GGFS_SANDBOX");
-	*o = (struct slot_options){ .store = store, .store_path = xstrndup(path, (size_t)len),
-				    .runner = steal(&runner), .world_bytes = world_bytes(),
-				    .weak = mode && strcmp(mode, "weak") == 0 };
+	*o = (struct slot_options){ .store = store,
+		                    .store_path = xstrndup(path, (size_t)len),
+		                    .runner = steal(&runner),
+		                    .world_bytes = world_bytes(),
+		                    .weak = mode && strcmp(mode, "weak") == 0 };
 	return 0;
 }
 
@@ -73,7 +80,7 @@ void slot_options_release(struct slot_options *o)
 	*o = (struct slot_options){ .store = -1 };
 }
 
-/* --- the runner's life -------------------------------------------------------------------------- */
+/* --- the runner's life ------------------------------------------------------------------------ */
 
 void slot_init(struct slot *s, const struct slot_options *options)
 {
@@ -122,12 +129,13 @@ static int lift(int fd)
 }
 
 static int spawn_with(struct slot *s, posix_spawn_file_actions_t *actions,
-		      posix_spawnattr_t *attributes)
+                      posix_spawnattr_t *attributes)
 {
 	char bytes[32], weak[] = "weak", namespaces[] = "namespaces";
 	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)s->options->world_bytes);
-	char *const argv[] = { s->options->runner, s->options->weak ? weak : namespaces,
-			       s->options->store_path, bytes, s->directory, NULL };
+	char *const argv[] = { s->options->runner,     s->options->weak ? weak : namespaces,
+		               s->options->store_path, bytes,
+		               s->directory,           NULL };
 	char *const envp[] = { NULL };
 	sigset_t none, all;
 	sigemptyset(&none);
@@ -136,7 +144,7 @@ static int spawn_with(struct slot *s, posix_spawn_file_actions_t *actions,
 	posix_spawnattr_setsigdefault(attributes, &all);
 	/* Its own session: a Ctrl-C is the service's affair. */
 	posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-					     POSIX_SPAWN_SETSID);
+	                                             POSIX_SPAWN_SETSID);
 	return -posix_spawn(&s->pid, s->options->runner, actions, attributes, argv, envp);
 }
 
@@ -224,7 +232,7 @@ int slot_start(struct slot *s, struct error *err)
 	return r;
 }
 
-/* --- jobs ---------------------------------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------------------------------- */
 
 void slot_answer_release(struct slot_answer *a)
 {
@@ -294,12 +302,13 @@ static int tell_to_end(struct wait *w)
 	return job_send(w->slot->socket, JOB_KILL, NULL, 0, -1);
 }
 
-static int wait_once(struct wait *w, const struct slot_run *run, struct slot_answer *out, bool *done)
+static int wait_once(struct wait *w, const struct slot_run *run, struct slot_answer *out,
+                     bool *done)
 {
 	struct slot *s = w->slot;
 	struct pollfd fds[3] = { { .fd = s->socket, .events = POLLIN },
-				 { .fd = s->stderr_fd, .events = POLLIN },
-				 { .fd = w->killing ? -1 : run->cancel_fd, .events = POLLIN } };
+		                 { .fd = s->stderr_fd, .events = POLLIN },
+		                 { .fd = w->killing ? -1 : run->cancel_fd, .events = POLLIN } };
 	int64_t left = w->deadline_ms - now_ms();
 	int n = left <= 0 ? 0 : poll(fds, 3, left > INT_MAX ? INT_MAX : (int)left);
 	if (n < 0)
@@ -340,7 +349,7 @@ static int send_job(struct slot *s, const struct buf *b, struct error *err)
 }
 
 int slot_run(struct slot *s, const struct job *job, const struct slot_run *run,
-	     struct slot_answer *out, struct error *err)
+             struct slot_answer *out, struct error *err)
 {
 	scoped_buf struct buf b = BUF_INIT;
 	job_encode(job, &b);

@@ -10,17 +10,18 @@
 #include "engine/local/job.h"
 
 enum {
-	SLOT_STDERR_MAX = 1 << 20,  /* of a function's standard error, the end is kept */
-	SLOT_KILL_GRACE_MS = 20000, /* from asking a runner to end a function to ending the runner */
-	SLOT_END_GRACE_MS = 2000,   /* from closing an idle runner's socket to ending it */
+	SLOT_STDERR_MAX = 1 << 20, /* of a function's standard error, the end is kept */
+	SLOT_KILL_GRACE_MS =
+	        20000,            /* from asking a runner to end a function to ending the runner */
+	SLOT_END_GRACE_MS = 2000, /* from closing an idle runner's socket to ending it */
 };
 
 struct slot_options {
-	int store;              /* the store's directory */
-	char *store_path;       /* absolute, real */
-	char *runner;           /* path of ggfs-runner */
+	int store;        /* the store's directory */
+	char *store_path; /* absolute, real */
+	char *runner;     /* path of ggfs-runner */
 	bool weak;
-	uint64_t world_bytes;   /* what a function may write, tmpfs; no bound where weak */
+	uint64_t world_bytes; /* what a function may write, tmpfs; no bound where weak */
 };
 
 /* Fills all but store from the environment and the machine. -ENOENT: there is no runner. */
@@ -29,10 +30,10 @@ void slot_options_release(struct slot_options *o);
 
 struct slot {
 	const struct slot_options *options;
-	pid_t pid;      /* 0: not started */
+	pid_t pid; /* 0: not started */
 	int socket;
 	int stderr_fd;
-	bool busy;      /* a function may be running */
+	bool busy;       /* a function may be running */
 	char *directory; /* weak: where worlds are laid out; owned, removed at the end */
 };
 
@@ -62,7 +63,7 @@ void slot_answer_release(struct slot_answer *a);
  * again. out must be SLOT_ANSWER_INIT; its stderr, timed_out and cancelled are set also on
  * failure. */
 int slot_run(struct slot *s, const struct job *job, const struct slot_run *run,
-	     struct slot_answer *out, struct error *err);
+             struct slot_answer *out, struct error *err);
 /* The world of the last job can go. */
 void slot_release_world(struct slot *s);
 

@@ -23,15 +23,15 @@ struct toolchains {
 	struct store *store;
 	pthread_mutex_t mutex;
 	pthread_cond_t settled; /* some item is no longer BUSY */
-	struct item *items;	/* guarded by mutex, as are state and users of each */
+	struct item *items;     /* guarded by mutex, as are state and users of each */
 };
 
-/* --- manifests ------------------------------------------------------------------------------------ */
+/* --- manifests -------------------------------------------------------------------------------- */
 
 enum { TREE_DEPTH_MAX = 64 };
 
 static int load(struct store *s, const struct digest *d, struct manifest *out,
-		struct digest *absent, struct error *err)
+                struct digest *absent, struct error *err)
 {
 	scoped_buf struct buf b = BUF_INIT;
 	int r = store_get_bytes(s, d, MANIFEST_BYTES_MAX, &b, err);
@@ -44,8 +44,8 @@ static int load(struct store *s, const struct digest *d, struct manifest *out,
 }
 
 static int add_flat(struct store *s, struct manifest *to, const char *prefix,
-		    const struct manifest_entry *entry, unsigned depth, struct digest *absent,
-		    struct error *err)
+                    const struct manifest_entry *entry, unsigned depth, struct digest *absent,
+                    struct error *err)
 {
 	scoped_free char *path = xformat("%s%s", prefix, entry->path);
 	if (to->count >= MANIFEST_ENTRIES_MAX || depth > TREE_DEPTH_MAX)
@@ -71,13 +71,13 @@ static int add_flat(struct store *s, struct manifest *to, const char *prefix,
 }
 
 int manifest_add_flat(struct store *s, struct manifest *to, const struct manifest_entry *entry,
-		      struct digest *absent, struct error *err)
+                      struct digest *absent, struct error *err)
 {
 	return add_flat(s, to, "", entry, 0, absent, err);
 }
 
 int manifest_load_flat(struct store *s, const struct digest *d, struct manifest *out,
-		       struct digest *absent, struct error *err)
+                       struct digest *absent, struct error *err)
 {
 	scoped_manifest struct manifest m = MANIFEST_INIT;
 	int r = load(s, d, &m, absent, err);
@@ -103,7 +103,7 @@ int manifest_load_flat(struct store *s, const struct digest *d, struct manifest 
 	return 0;
 }
 
-/* --- unpacking ------------------------------------------------------------------------------------- */
+/* --- unpacking -------------------------------------------------------------------------------- */
 
 static atomic_uint temporaries; /* made by this process, ever */
 
@@ -111,7 +111,7 @@ static atomic_uint temporaries; /* made by this process, ever */
 static void temporary_name(const char *kind, char out[JOB_SOURCE_MAX])
 {
 	snprintf(out, JOB_SOURCE_MAX, "tmp/%d.%s.%u", (int)getpid(), kind,
-		 atomic_fetch_add(&temporaries, 1));
+	         atomic_fetch_add(&temporaries, 1));
 }
 
 static struct job_entry *entries_of(const struct manifest *m)
@@ -132,14 +132,14 @@ static struct job_entry *entries_of(const struct manifest *m)
 			to->mode = from->mode & 0100 ? 0555 : 0444;
 			to->size_bytes = from->ref.size_bytes;
 			snprintf(to->source, sizeof(to->source), "%s",
-				 store_object_path(&from->ref.digest).text);
+			         store_object_path(&from->ref.digest).text);
 		}
 	}
 	return entries;
 }
 
 static int fill(int store, const char *name, const struct manifest *m, struct digest *absent,
-		struct error *err)
+                struct error *err)
 {
 	int r = make_dirs_at(store, name, 0755, err);
 	if (r < 0)
@@ -154,13 +154,13 @@ static int fill(int store, const char *name, const struct manifest *m, struct di
 		*absent = m->entries[failed].ref.digest;
 	if (r < 0)
 		return error_set(err, r, "cannot unpack %s of a toolchain: %s",
-				 failed < m->count ? m->entries[failed].path : "", strerror(-r));
+		                 failed < m->count ? m->entries[failed].path : "", strerror(-r));
 	/* The directory's name promises its contents, after a power loss as well. */
 	return syncfs(root) < 0 ? error_errno(err, "cannot write a toolchain to disk") : 0;
 }
 
 static int unpack(struct store *s, const struct toolchain *t, struct digest *absent,
-		  struct error *err)
+                  struct error *err)
 {
 	int store = store_local_dirfd(s);
 	if (faccessat(store, t->directory, F_OK, 0) == 0)
@@ -178,7 +178,7 @@ static int unpack(struct store *s, const struct toolchain *t, struct digest *abs
 	return r;
 }
 
-/* --- the table ------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 struct toolchains *toolchains_new(struct store *store)
 {
@@ -230,12 +230,12 @@ static struct item *take(struct toolchains *t, const struct digest *d)
 
 /* By one thread, with the item BUSY. */
 static int advance(struct toolchains *t, struct item *item, enum state *state, bool unpacked,
-		   struct digest *absent, struct error *err)
+                   struct digest *absent, struct error *err)
 {
 	int r = 0;
 	if (*state == EMPTY)
 		r = manifest_load_flat(t->store, &item->digest, &item->toolchain.manifest, absent,
-				       err);
+		                       err);
 	if (r < 0)
 		return r;
 	if (*state == EMPTY)
@@ -243,7 +243,7 @@ static int advance(struct toolchains *t, struct item *item, enum state *state, b
 	if (!unpacked)
 		return 0;
 	snprintf(item->toolchain.directory, sizeof(item->toolchain.directory), "toolchains/%s",
-		 digest_hex(&item->digest).text);
+	         digest_hex(&item->digest).text);
 	r = unpack(t->store, &item->toolchain, absent, err);
 	if (r == 0)
 		*state = UNPACKED;
@@ -251,7 +251,7 @@ static int advance(struct toolchains *t, struct item *item, enum state *state, b
 }
 
 int toolchains_get(struct toolchains *t, const struct sized_digest *which, bool unpacked,
-		   const struct toolchain **out, struct digest *absent, struct error *err)
+                   const struct toolchain **out, struct digest *absent, struct error *err)
 {
 	enum state need = unpacked ? UNPACKED : DECODED;
 	int r = 0;
@@ -295,14 +295,14 @@ void toolchains_put(struct toolchains *t, const struct toolchain *toolchain)
 	pthread_mutex_unlock(&t->mutex);
 }
 
-/* --- executables ------------------------------------------------------------------------------------- */
+/* --- executables ------------------------------------------------------------------------------ */
 
 static int make_executable(int store, const struct ref *blob, const char *to, struct error *err)
 {
 	char temporary[JOB_SOURCE_MAX];
 	temporary_name("exec", temporary);
-	scoped_fd int from = openat(store, store_object_path(&blob->digest).text,
-				    O_RDONLY | O_CLOEXEC);
+	scoped_fd int from =
+	        openat(store, store_object_path(&blob->digest).text, O_RDONLY | O_CLOEXEC);
 	if (from < 0)
 		return error_errno(err, "cannot open blob %s", digest_hex(&blob->digest).text);
 	scoped_fd int fd = openat(store, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -312,7 +312,7 @@ static int make_executable(int store, const struct ref *blob, const char *to, st
 	int r = copy_fd(from, fd, err);
 	if (r == 0 && (fstat(fd, &st) < 0 || (uint64_t)st.st_size != blob->size_bytes))
 		r = error_set(err, -EBADMSG, "blob %s has not the size its manifest says",
-			      digest_hex(&blob->digest).text);
+		              digest_hex(&blob->digest).text);
 	if (r == 0 && fchmod(fd, 0555) < 0)
 		r = error_errno(err, "cannot make %s executable", temporary);
 	scoped_free char *folder = xstrndup(to, strlen("exec/ab"));
@@ -326,7 +326,7 @@ static int make_executable(int store, const struct ref *blob, const char *to, st
 }
 
 int executable_copy(struct store *s, const struct ref *blob, char source[JOB_SOURCE_MAX],
-		    struct digest *absent, struct error *err)
+                    struct digest *absent, struct error *err)
 {
 	int store = store_local_dirfd(s);
 	struct store_object_path object = store_object_path(&blob->digest);

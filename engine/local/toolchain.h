@@ -29,18 +29,18 @@ void toolchains_free(struct toolchains *t); /* all were put back */
 
 /* Borrowed until toolchains_put(). */
 int toolchains_get(struct toolchains *t, const struct sized_digest *which, bool unpacked,
-		   const struct toolchain **out, struct digest *absent, struct error *err);
+                   const struct toolchain **out, struct digest *absent, struct error *err);
 void toolchains_put(struct toolchains *t, const struct toolchain *toolchain);
 
 /* Decodes the manifest blob d, its trees expanded, into *out. */
 int manifest_load_flat(struct store *s, const struct digest *d, struct manifest *out,
-		       struct digest *absent, struct error *err);
+                       struct digest *absent, struct error *err);
 /* Appends entry, or all files of the tree it names. */
 int manifest_add_flat(struct store *s, struct manifest *to, const struct manifest_entry *entry,
-		      struct digest *absent, struct error *err);
+                      struct digest *absent, struct error *err);
 
 /* Makes sure there is an executable copy of a blob; source is its path inside the store. */
 int executable_copy(struct store *s, const struct ref *blob, char source[JOB_SOURCE_MAX],
-		    struct digest *absent, struct error *err);
+                    struct digest *absent, struct error *err);
 
 #endif

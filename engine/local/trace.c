@@ -20,7 +20,7 @@ struct traced_call {
 };
 
 static const struct traced_call calls[] = {
-	{ "open", NONE, 0, 1 },	      { "openat", 0, 1, 2 },	   { "openat2", 0, 1, NONE },
+	{ "open", NONE, 0, 1 },       { "openat", 0, 1, 2 },       { "openat2", 0, 1, NONE },
 	{ "stat", NONE, 0, NONE },    { "lstat", NONE, 0, NONE },  { "newfstatat", 0, 1, NONE },
 	{ "statx", 0, 1, NONE },      { "access", NONE, 0, NONE }, { "faccessat", 0, 1, NONE },
 	{ "faccessat2", 0, 1, NONE }, { "execve", NONE, 0, NONE },
@@ -92,7 +92,7 @@ static void note(struct trace *t, const char *path)
 			continue;
 		char *again = t->missing.items[i];
 		memmove(&t->missing.items[i], &t->missing.items[i + 1],
-			(t->missing.count - i - 1) * sizeof(char *));
+		        (t->missing.count - i - 1) * sizeof(char *));
 		t->missing.items[t->missing.count - 1] = again;
 		return;
 	}
@@ -116,7 +116,7 @@ static void look(struct trace *t, const struct seccomp_notif *call)
 		return;
 	bool creates = known->flags != NONE && (call->data.args[known->flags] & O_CREAT);
 	bool elsewhere = path[0] != '/' && known->dirfd != NONE &&
-			 (int)call->data.args[known->dirfd] != AT_FDCWD;
+	                 (int)call->data.args[known->dirfd] != AT_FDCWD;
 	if (creates || elsewhere || !path[0])
 		return;
 	scoped_buf struct buf normal = BUF_INIT;

@@ -1,6 +1,7 @@
 /*
  * Trace: a failed function is run once more with its look-ups handed here, to find out which
- * files it looked for in vain. It is told nothing and denied nothing: each call goes on as it would.
+ * files it looked for in vain. It is told nothing and denied nothing: each call goes on as it
+ * would.
  *
  * Threads: for the runner, which has one.
  */

@@ -26,7 +26,7 @@ static void allow(int ruleset, const char *path, uint64_t rights)
 int weak_ruleset(const char *world, const struct job *job)
 {
 	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random",
-					       "/dev/urandom" };
+		                               "/dev/urandom" };
 	struct landlock_ruleset_attr attr = { .handled_access_fs = all_rights };
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (ruleset < 0)
@@ -58,7 +58,8 @@ void weak_kill_children(void)
 	if (read_file_at(AT_FDCWD, path, &b, 1 << 20, NULL) < 0 || b.len == 0)
 		return;
 	char *save = NULL;
-	for (char *word = strtok_r(b.data, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+	for (char *word = strtok_r(b.data, " \n", &save); word;
+	     word = strtok_r(NULL, " \n", &save)) {
 		pid_t pid = (pid_t)strtol(word, NULL, 10);
 		if (pid > 1)
 			kill(pid, SIGKILL);

@@ -20,7 +20,7 @@ struct cursor {
 	size_t depth;
 	char path[PATH_MAX]; /* of fds[depth]: "" or "a/b" */
 	size_t len;
-	bool make; /* missing directories are made */
+	bool make;  /* missing directories are made */
 	bool exact; /* the process may have a umask: modes are set again */
 };
 
@@ -124,7 +124,7 @@ static int create_file(const struct cursor *c, const char *name, mode_t mode)
 }
 
 static int make_copy(const struct cursor *c, const char *name, int store,
-		     const struct job_entry *entry)
+                     const struct job_entry *entry)
 {
 	scoped_fd int from = open_source(store, entry);
 	if (from < 0)
@@ -147,7 +147,7 @@ static int make_bytes(const struct cursor *c, const char *name, const struct job
 }
 
 static int make_entry(struct cursor *c, int store, const struct job_entry *entry,
-		      enum world_mode mode)
+                      enum world_mode mode)
 {
 	const char *name;
 	int r = cursor_to_parent(c, entry->path, &name);
@@ -171,8 +171,8 @@ static int make_entry(struct cursor *c, int store, const struct job_entry *entry
 	return -EINVAL;
 }
 
-static int lay_out_kind(struct cursor *c, int store, const struct job_entry *entries,
-			size_t count, enum world_mode mode, bool links, size_t *failed)
+static int lay_out_kind(struct cursor *c, int store, const struct job_entry *entries, size_t count,
+                        enum world_mode mode, bool links, size_t *failed)
 {
 	for (size_t i = 0; i < count; i++) {
 		if ((entries[i].kind == JOB_ENTRY_LINK) != links)
@@ -189,10 +189,11 @@ static int lay_out_kind(struct cursor *c, int store, const struct job_entry *ent
 }
 
 int world_lay_out(int root, int store, const struct job_entry *entries, size_t count,
-		  enum world_mode mode, size_t *failed)
+                  enum world_mode mode, size_t *failed)
 {
-	scoped_cursor struct cursor c = { .fds = { root }, .make = true,
-					 .exact = mode == WORLD_COPY_ALL };
+	scoped_cursor struct cursor c = { .fds = { root },
+		                          .make = true,
+		                          .exact = mode == WORLD_COPY_ALL };
 	/* Links last: until then there is none that could be followed. */
 	int r = lay_out_kind(&c, store, entries, count, mode, false, failed);
 	return r < 0 ? r : lay_out_kind(&c, store, entries, count, mode, true, failed);
@@ -204,8 +205,9 @@ static int bind_entry(struct cursor *c, int store, const struct job_entry *entry
 	int r = cursor_to_parent(c, entry->path, &name);
 	if (r < 0)
 		return r;
-	scoped_fd int tree = (int)syscall(SYS_open_tree, store, entry->source,
-					  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	scoped_fd int tree =
+	        (int)syscall(SYS_open_tree, store, entry->source,
+	                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 	if (tree < 0)
 		return -errno;
 	r = check_size(tree, entry);
@@ -217,8 +219,7 @@ static int bind_entry(struct cursor *c, int store, const struct job_entry *entry
 	return 0;
 }
 
-int world_bind(int root, int store, const struct job_entry *entries, size_t count,
-	       size_t *failed)
+int world_bind(int root, int store, const struct job_entry *entries, size_t count, size_t *failed)
 {
 	scoped_cursor struct cursor c = { .fds = { root } };
 	for (size_t i = 0; i < count; i++) {

@@ -1,8 +1,8 @@
 /*
- * bench-local [THUNKS [JOBS [INPUTS]]]: what the local engine costs. Runs that many trivial thunks (a
- * static program writes one small file; each has another output) and prints one line of JSON: thunks a
- * second, and CPU per thunk of all processes together. With INPUTS each thunk has that many
- * input files of 8 KiB besides.
+ * bench-local [THUNKS [JOBS [INPUTS]]]: what the local engine costs. Runs that many trivial thunks
+ * (a static program writes one small file; each has another output) and prints one line of JSON:
+ * thunks a second, and CPU per thunk of all processes together. With INPUTS each thunk has that
+ * many input files of 8 KiB besides.
  */
 #include <stdio.h>
 #include <string.h>

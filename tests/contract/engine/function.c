@@ -1,4 +1,5 @@
-/* The function that tests of engines run: f VERB ARGUMENTS... Static, so that it needs no other file. */
+/* The function that tests of engines run: f VERB ARGUMENTS... Static, so that it needs no other
+ * file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -218,7 +219,7 @@ static int do_list(char **args)
 static int do_yield(char **args)
 {
 	char path[4096], thunk[] = "/thunk", placeholder[] = "/placeholder", out[] = "/out",
-			 self[] = "/self";
+	                 self[] = "/self";
 	(void)args;
 	snprintf(path, sizeof(path), "%s/any", getenv("GGFS_YIELD"));
 	return do_copy((char *[]){ thunk, path }) || do_copy((char *[]){ placeholder, out }) ||
@@ -243,11 +244,11 @@ int main(int argc, char **argv)
 		int (*run)(char **args);
 		int arguments;
 	} verbs[] = {
-		{ "write", do_write, 2 },   { "copy", do_copy, 2 },   { "append", do_append, 2 },
-		{ "facts", do_facts, 1 },   { "modes", do_modes, 1 }, { "exit", do_exit, 1 },
+		{ "write", do_write, 2 },   { "copy", do_copy, 2 },     { "append", do_append, 2 },
+		{ "facts", do_facts, 1 },   { "modes", do_modes, 1 },   { "exit", do_exit, 1 },
 		{ "signal", do_signal, 1 }, { "stderr", do_stderr, 1 }, { "leave", do_leave, 1 },
-		{ "hang", do_hang, 0 },	    { "reach", do_reach, 1 }, { "tree", do_tree, 1 },
-		{ "odd", do_odd, 2 },	    { "fill", do_fill, 1 },   { "list", do_list, 2 },
+		{ "hang", do_hang, 0 },     { "reach", do_reach, 1 },   { "tree", do_tree, 1 },
+		{ "odd", do_odd, 2 },       { "fill", do_fill, 1 },     { "list", do_list, 2 },
 		{ "deface", do_deface, 2 }, { "yield", do_yield, 0 },
 	};
 	for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(*verbs); i++)

@@ -1,6 +1,7 @@
 /*
  * For tests of engines: a store, an engine from a table of backends, thunks put together in
- * a line or two and run to their end. Aborts or fails the test when something it needs is not there.
+ * a line or two and run to their end. Aborts or fails the test when something it needs is not
+ * there.
  */
 #ifndef GGFS_TESTS_ENGINE_HARNESS_H
 #define GGFS_TESTS_ENGINE_HARNESS_H
@@ -13,7 +14,6 @@
 struct backend {
 	const char *name;
 	int (*make)(struct store *store, unsigned jobs, struct engine **out, struct error *err);
-	bool isolated; /* functions see nothing undeclared, absolute paths included */
 };
 
 struct fixture {
@@ -42,7 +42,7 @@ void add_libraries(struct fixture *f, struct manifest *m, const char *program);
 struct pending {
 	pthread_mutex_t mutex;
 	pthread_cond_t settled;
-	bool done; /* guarded by mutex, as is result */
+	bool done;                   /* guarded by mutex, as is result */
 	struct engine_result result; /* what done() was given, taken over */
 	struct engine_ticket *ticket;
 	struct engine_job job;

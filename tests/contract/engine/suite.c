@@ -2,6 +2,21 @@
 
 #include <string.h>
 
+static const struct backend backends[] = {
+	{ .name = "local", .make = engine_local_new },
+};
+
+int suite_run(struct CMUnitTest *tests, size_t count)
+{
+	int failed = 0;
+	for (size_t b = 0; b < sizeof(backends) / sizeof(*backends); b++) {
+		for (size_t i = 0; i < count; i++)
+			tests[i].initial_state = (void *)(uintptr_t)&backends[b];
+		failed += _cmocka_run_group_tests(backends[b].name, tests, count, NULL, NULL);
+	}
+	return failed != 0;
+}
+
 int suite_setup(void **state)
 {
 	const struct backend *backend = *state;
@@ -31,19 +46,19 @@ struct engine_result run_well(struct fixture *f, struct thunk *t)
 }
 
 void expect_outcome(struct fixture *f, struct thunk *t, enum outcome outcome, int exit_status,
-		    const char *words)
+                    const char *words)
 {
 	struct engine_result r = run(f, t);
 	if (r.outcome != outcome || r.exit_status != exit_status || !r.reason ||
 	    !strstr(r.reason, words))
 		fail_msg("outcome %d, exit %d: %s; it said: %s", r.outcome, r.exit_status, r.reason,
-			 r.stderr_tail);
+		         r.stderr_tail);
 	engine_result_release(&r);
 	thunk_release(t);
 }
 
 void expect_text(struct fixture *f, const struct engine_result *r, const char *path,
-		 const char *text)
+                 const char *text)
 {
 	scoped_free char *actual = output_text(f, r, path);
 	assert_string_equal(actual, text);

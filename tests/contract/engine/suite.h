@@ -9,12 +9,20 @@
 int suite_setup(void **state);
 int suite_teardown(void **state);
 
+/* Runs tests, made with CONTRACT_TEST, on each backend of the table in suite.c: the place where
+ * a new engine is added. What main() returns. */
+int suite_run(struct CMUnitTest *tests, size_t count);
+#define CONTRACT_TEST(test)                                                                        \
+	{                                                                                          \
+#test, test, suite_setup, suite_teardown, NULL                                     \
+	}
+
 /* Runs t and gives the result only if it was a success; else fails the test with the reason. */
 struct engine_result run_well(struct fixture *f, struct thunk *t);
 /* Runs t, which must end so; the reason must contain each of the given words. */
 void expect_outcome(struct fixture *f, struct thunk *t, enum outcome outcome, int exit_status,
-		    const char *words);
+                    const char *words);
 void expect_text(struct fixture *f, const struct engine_result *r, const char *path,
-		 const char *text);
+                 const char *text);
 
 #endif

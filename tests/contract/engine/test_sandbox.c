@@ -1,4 +1,5 @@
-/* What the local engine alone promises: its sandbox, and what it leaves behind (docs/sandbox.md). */
+/* What the local engine alone promises: its sandbox, and what it leaves behind (docs/sandbox.md).
+ */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,12 +8,13 @@
 
 #include "common/io.h"
 #include "engine/local/blame.h"
+#include "engine/local/run.h"
 #include "engine/local/world.h"
 #include "tests/contract/engine/suite.h"
 
-static const struct backend local = { .name = "local", .make = engine_local_new, .isolated = true };
+static const struct backend local = { .name = "local", .make = engine_local_new };
 
-/* --- looking at processes ------------------------------------------------------------------------ */
+/* --- looking at processes --------------------------------------------------------------------- */
 
 /* Processes whose command line has this argument: a function in whatever namespace. */
 static int count_processes(const char *argument)
@@ -73,8 +75,8 @@ static pid_t first_child(void)
 	for (const struct dirent *e; tasks && (e = readdir(tasks));) {
 		scoped_buf struct buf b = BUF_INIT;
 		scoped_free char *path = xformat("%s/children", e->d_name);
-		if (e->d_name[0] != '.' && read_file_at(dirfd(tasks), path, &b, 1 << 16, NULL) == 0 &&
-		    b.len > 0)
+		if (e->d_name[0] != '.' &&
+		    read_file_at(dirfd(tasks), path, &b, 1 << 16, NULL) == 0 && b.len > 0)
 			return (pid_t)strtol(b.data, NULL, 10);
 	}
 	return -1;
@@ -97,7 +99,7 @@ static void run_trivial(struct fixture *f)
 	engine_result_release(&r);
 }
 
-/* --- isolation ------------------------------------------------------------------------------------- */
+/* --- isolation -------------------------------------------------------------------------------- */
 
 static void the_world_holds_what_was_declared_and_no_more(void **state)
 {
@@ -115,7 +117,8 @@ static void the_world_holds_what_was_declared_and_no_more(void **state)
 		for (char *n = strtok_r(text, "\n", &save); n; n = strtok_r(NULL, "\n", &save))
 			strv_add(&names, n);
 		strv_sort(&names);
-		static const char *const expected[] = { ".", "..", "bin", "dev", "listing", NULL, "tmp" };
+		static const char *const expected[] = { ".",       "..", "bin", "dev",
+			                                "listing", NULL, "tmp" };
 		assert_int_equal(names.count, 7);
 		for (size_t i = 0; i < names.count; i++)
 			assert_string_equal(names.items[i], expected[i] ? expected[i] : name);
@@ -131,9 +134,9 @@ static void the_ways_out_are_closed(void **state)
 	thunk_add_output(&t, OUTPUT_FILE, "out");
 	struct engine_result r = run_well(f, &t);
 	expect_text(f, &r, "out",
-		    "inet EACCES\ninet6 EACCES\npacket EACCES\nnetlink EACCES\nunix 0\n"
-		    "unshare EPERM\nmount EPERM\nchroot EPERM\nptrace EPERM\nbpf EPERM\n"
-		    "io_uring ENOSYS\nmknod EPERM\nshmget EPERM\nkill 0\n");
+	            "inet EACCES\ninet6 EACCES\npacket EACCES\nnetlink EACCES\nunix 0\n"
+	            "unshare EPERM\nmount EPERM\nchroot EPERM\nptrace EPERM\nbpf EPERM\n"
+	            "io_uring ENOSYS\nmknod EPERM\nshmget EPERM\nkill 0\n");
 	engine_result_release(&r);
 }
 
@@ -142,8 +145,8 @@ static void devices_work(void **state)
 	struct fixture *f = *state;
 	scoped_thunk struct thunk t = THUNK_INIT;
 	thunk_of_shell(f, &t,
-		       "echo x > /dev/null && : > /out && ! echo x > /dev/full 2>/out && "
-		       "! echo x > /dev/new");
+	               "echo x > /dev/null && : > /out && ! echo x > /dev/full 2>/out && "
+	               "! echo x > /dev/new");
 	thunk_add_output(&t, OUTPUT_FILE, "out");
 	struct engine_result r = run_well(f, &t);
 	engine_result_release(&r);
@@ -164,7 +167,7 @@ static void a_full_world_is_no_room_and_not_the_functions_failure(void **state)
 	fixture_end(&f);
 }
 
-/* --- hostile manifests -------------------------------------------------------------------------------- */
+/* --- hostile manifests ------------------------------------------------------------------------ */
 
 static void a_link_on_the_way_is_never_followed_out(void **state)
 {
@@ -180,7 +183,10 @@ static void a_link_on_the_way_is_never_followed_out(void **state)
 		{ { .kind = JOB_ENTRY_BYTES, .path = "there/escaped", .mode = 0644 }, { 0 } },
 		{ { .kind = JOB_ENTRY_DIR, .path = "there/escaped" }, { 0 } },
 		{ { .kind = JOB_ENTRY_BYTES, .path = "../escaped", .mode = 0644 }, { 0 } },
-		{ { .kind = JOB_ENTRY_LINK, .path = "there/escaped", .bytes = "x", .size_bytes = 1 },
+		{ { .kind = JOB_ENTRY_LINK,
+		    .path = "there/escaped",
+		    .bytes = "x",
+		    .size_bytes = 1 },
 		  { 0 } },
 		{ { .kind = JOB_ENTRY_BYTES, .path = "/escaped", .mode = 0644 }, { 0 } },
 	};
@@ -204,7 +210,7 @@ static void an_output_is_not_read_through_a_link_the_function_made(void **state)
 	expect_outcome(f, &t, OUTCOME_FAILED, 0, "symbolic link");
 }
 
-/* --- what is left behind ------------------------------------------------------------------------------- */
+/* --- what is left behind ---------------------------------------------------------------------- */
 
 static void two_hundred_jobs_leave_nothing_behind(void **state)
 {
@@ -221,7 +227,7 @@ static void two_hundred_jobs_leave_nothing_behind(void **state)
 		thunks[i] = THUNK_INIT;
 		/* Some leave processes, some fail. */
 		thunk_of_function(&f, &thunks[i], i % 3 ? "write" : "leave", i % 7 ? "out" : "no",
-				  text, NULL);
+		                  text, NULL);
 		thunk_add_output(&thunks[i], OUTPUT_FILE, "out");
 		assert_int_equal(thunk_finish(&thunks[i], NULL), 0);
 		pending_start(&f, &p[i], &thunks[i]);
@@ -230,7 +236,7 @@ static void two_hundred_jobs_leave_nothing_behind(void **state)
 		pending_wait(&p[i]);
 		if (p[i].result.outcome != (i % 7 ? OUTCOME_DONE : OUTCOME_FAILED))
 			fail_msg("%zu: outcome %d: %s; it said: %s", i, p[i].result.outcome,
-				 p[i].result.reason, p[i].result.stderr_tail);
+			         p[i].result.reason, p[i].result.stderr_tail);
 		pending_release(&p[i]);
 		thunk_release(&thunks[i]);
 	}
@@ -356,7 +362,42 @@ static void toolchains_are_unpacked_once_and_shared(void **state)
 	}
 }
 
-/* --- the same bytes as without a sandbox ---------------------------------------------------------- */
+static void without_overlays_a_toolchain_is_laid_out_file_by_file(void **state)
+{
+	struct fixture *f = *state;
+	struct run_context c = { .store = f->store, .no_overlay = true };
+	struct slot slot;
+	scoped_thunk struct thunk t = THUNK_INIT;
+	scoped_manifest struct manifest set = MANIFEST_INIT;
+	scoped_buf struct buf text = BUF_INIT;
+	add_input(f, &t, "single", "x");
+	manifest_add_file(&set, "usr/small", 0644, &t.inputs.entries[0].ref);
+	manifest_add_link(&set, "link", "usr/small");
+	assert_int_equal(manifest_finish(&set, NULL), 0);
+	manifest_encode(&set, &text);
+	t.has_toolchain = true;
+	t.toolchain.size_bytes = text.len;
+	assert_int_equal(store_put_bytes(f->store, text.data, text.len, &t.toolchain.digest, NULL),
+	                 0);
+	thunk_of_function(f, &t, "copy", "link", "out", NULL);
+	thunk_add_output(&t, OUTPUT_FILE, "out");
+	assert_int_equal(thunk_finish(&t, NULL), 0);
+	assert_int_equal(slot_options_init(&c.slots, store_local_dirfd(f->store), NULL), 0);
+	c.toolchains = toolchains_new(f->store);
+	slot_init(&slot, &c.slots);
+	struct engine_job job = { .thunk = &t };
+	struct engine_result r = { 0 };
+	run_thunk(&c, &slot, &job, -1, &r);
+	assert_int_equal(r.outcome, OUTCOME_DONE);
+	expect_text(f, &r, "out", "x");
+	assert_int_equal(faccessat(store_local_dirfd(f->store), "toolchains", F_OK, 0), -1);
+	engine_result_release(&r);
+	slot_stop(&slot);
+	toolchains_free(c.toolchains);
+	slot_options_release(&c.slots);
+}
+
+/* --- the same bytes as without a sandbox ------------------------------------------------------ */
 
 static void add_program(struct fixture *f, struct manifest *m, const char *path)
 {
@@ -400,7 +441,8 @@ static void a_compiler_gives_the_same_bytes_as_in_the_real_directory(void **stat
 	manifest_encode(&set, &text);
 	t.has_toolchain = true;
 	t.toolchain.size_bytes = text.len;
-	assert_int_equal(store_put_bytes(f->store, text.data, text.len, &t.toolchain.digest, NULL), 0);
+	assert_int_equal(store_put_bytes(f->store, text.data, text.len, &t.toolchain.digest, NULL),
+	                 0);
 	t.program = xstrdup(gcc + 1);
 	static const char *const args[] = { "gcc", "-g", "-O2", "-c", "x.c", "-o", "x.o" };
 	for (size_t i = 0; i < sizeof(args) / sizeof(*args); i++)
@@ -408,20 +450,21 @@ static void a_compiler_gives_the_same_bytes_as_in_the_real_directory(void **stat
 	strv_add(&t.env, "PATH=/usr/local/bin:/usr/bin:/bin");
 	t.cwd = xstrdup(f->directory + 1);
 	scoped_free char *c = xformat("%s/x.c", t.cwd), *h = xformat("%s/x.h", t.cwd),
-			 *o = xformat("%s/x.o", t.cwd);
+	                 *o = xformat("%s/x.o", t.cwd);
 	add_input(f, &t, c, source);
 	add_input(f, &t, h, header);
 	thunk_add_output(&t, OUTPUT_FILE, o);
 	struct engine_result r = run_well(f, &t);
 	assert_int_equal(read_file_at(dir, "x.o", &plain, 1 << 20, NULL), 0);
-	assert_int_equal(store_get_bytes(f->store, &memo_output(&r.memo, o)->digest, 1 << 20, &made,
-					 NULL), 0);
+	assert_int_equal(
+	        store_get_bytes(f->store, &memo_output(&r.memo, o)->digest, 1 << 20, &made, NULL),
+	        0);
 	assert_int_equal(made.len, plain.len);
 	assert_memory_equal(made.data, plain.data, plain.len);
 	engine_result_release(&r);
 }
 
-/* --- reasons ------------------------------------------------------------------------------------------- */
+/* --- reasons ---------------------------------------------------------------------------------- */
 
 static void only_files_that_exist_here_and_are_no_custom_are_blamed(void **state)
 {
@@ -436,45 +479,10 @@ static void only_files_that_exist_here_and_are_no_custom_are_blamed(void **state
 	strv_add(&missing, "etc/group");
 	scoped_free char *one = blame_missing(&missing, 1), *both = blame_missing(&missing, 2);
 	assert_string_equal(one, "it tried to read /etc/group and 1 more, which are not among its "
-				 "inputs");
-	assert_string_equal(both, "it tried to read /etc/group, /etc/passwd, which are not among its "
-				  "inputs");
-}
-
-/* --- the weaker mode ------------------------------------------------------------------------------------- */
-
-static void the_weaker_mode_runs_what_needs_no_absolute_path(void **state)
-{
-	(void)state;
-	struct fixture f;
-	scoped_free char *why = NULL, *word = unique_word();
-	setenv("GGFS_SANDBOX", "weak", 1);
-	assert_false(engine_local_isolated(&why));
-	assert_non_null(strstr(why, "GGFS_SANDBOX"));
-	fixture_begin(&f, &local, 1);
-	unsetenv("GGFS_SANDBOX");
-	scoped_thunk struct thunk copies = THUNK_INIT, fails = THUNK_INIT, hangs = THUNK_INIT,
-			    absolute = THUNK_INIT;
-	thunk_of_function(&f, &copies, "copy", "in", "../out", NULL);
-	add_input(&f, &copies, "dir/in", "weak\n");
-	copies.cwd = xstrdup("dir");
-	thunk_add_output(&copies, OUTPUT_FILE, "out");
-	struct engine_result r = run_well(&f, &copies);
-	expect_text(&f, &r, "out", "weak\n");
-	engine_result_release(&r);
-	thunk_of_function(&f, &fails, "copy", "in", "out", NULL);
-	thunk_add_output(&fails, OUTPUT_FILE, "out");
-	expect_outcome(&f, &fails, OUTCOME_FAILED, 1, "exit status 1");
-	thunk_of_function(&f, &hangs, "hang", word, NULL);
-	hangs.timeout_s = 1;
-	thunk_add_output(&hangs, OUTPUT_FILE, "out");
-	expect_outcome(&f, &hangs, OUTCOME_TIMED_OUT, 137, "timeout");
-	assert_int_equal(count_processes(word), 0);
-	thunk_of_function(&f, &absolute, "write", "/tmp/ggfs-never-written", "x", NULL);
-	thunk_add_output(&absolute, OUTPUT_FILE, "tmp/ggfs-never-written");
-	expect_outcome(&f, &absolute, OUTCOME_REFUSED, -1, "/tmp/ggfs-never-written");
-	assert_int_equal(access("/tmp/ggfs-never-written", F_OK), -1);
-	fixture_end(&f);
+	                         "inputs");
+	assert_string_equal(both,
+	                    "it tried to read /etc/group, /etc/passwd, which are not among its "
+	                    "inputs");
 }
 
 static void namespaces_are_said_to_isolate(void **state)
@@ -504,7 +512,10 @@ static void without_a_runner_there_is_no_engine(void **state)
 		unsetenv("GGFS_RUNNER");
 }
 
-#define ROW(test) { #test, test, suite_setup, suite_teardown, (void *)(uintptr_t)&local }
+#define ROW(test)                                                                                  \
+	{                                                                                          \
+#test, test, suite_setup, suite_teardown, (void *)(uintptr_t)&local                \
+	}
 
 int main(void)
 {
@@ -521,9 +532,9 @@ int main(void)
 		cmocka_unit_test(a_runner_killed_while_it_is_idle_is_not_noticed),
 		cmocka_unit_test(functions_end_when_their_engine_is_killed),
 		ROW(toolchains_are_unpacked_once_and_shared),
+		ROW(without_overlays_a_toolchain_is_laid_out_file_by_file),
 		ROW(a_compiler_gives_the_same_bytes_as_in_the_real_directory),
 		cmocka_unit_test(only_files_that_exist_here_and_are_no_custom_are_blamed),
-		cmocka_unit_test(the_weaker_mode_runs_what_needs_no_absolute_path),
 		cmocka_unit_test(namespaces_are_said_to_isolate),
 		ROW(without_a_runner_there_is_no_engine),
 	};
