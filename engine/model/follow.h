@@ -16,6 +16,9 @@ enum { THIN_BYTES_MAX = 64 << 20, THIN_DEPTH_MAX = 64, SCRIPT_BYTES_MAX = 16 << 
  * or not. -ENODATA when that cannot be told. */
 int archive_follow(struct inputs *in, const struct view_file *f, struct error *err);
 
+/* Whether a lazy file was made under an object's name: it names no further files. */
+bool follow_is_object(const struct view_file *f);
+
 /* Adds all that the plan's link reads beside what the plan lists. */
 int link_follow(struct inputs *in, const struct toolchain *t, const struct plan *p,
 		struct error *err);

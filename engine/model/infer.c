@@ -240,7 +240,8 @@ static int add_inputs(struct work *w, struct error *err)
 /* The variables a modelled tool heeds. */
 static bool is_heeded(const struct plan *p, const char *variable)
 {
-	static const char *const always[] = { "LANG=", "LANGUAGE=", "LC_", "SOURCE_DATE_EPOCH=" };
+	static const char *const always[] = { "LANG=", "LANGUAGE=", "LC_", "SOURCE_DATE_EPOCH=",
+					      "GNUTARGET=", "POSIXLY_CORRECT=" };
 	static const char *const compiling[] = { "CPATH=", "C_INCLUDE_PATH=", "CPLUS_INCLUDE_PATH=",
 						 "OBJC_INCLUDE_PATH=" };
 	static const char *const linking[] = { "LIBRARY_PATH=", "LD_RUN_PATH=", "LDEMULATION=" };

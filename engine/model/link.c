@@ -257,7 +257,7 @@ static bool is_shared_name(const char *path)
 static int follow_lazy_shared(struct link *l, const struct view_file *f, struct error *err)
 {
 	scoped_thunk struct thunk t = THUNK_INIT;
-	if (f->ref.kind != REF_THUNK)
+	if (f->ref.kind != REF_THUNK || follow_is_object(f))
 		return 0;
 	if (thunk_load(view_store(l->in->v), &f->ref.digest, &t, NULL) < 0)
 		return error_set(err, -ENODATA, "the thunk of %s cannot be read", f->real_path);
