@@ -164,7 +164,7 @@ static void an_object_that_is_lazy_goes_into_the_link_by_its_thunk(void **state)
 	(void)state;
 	struct scene s;
 	scene_begin(&s);
-	scoped_ref struct ref ref = { .kind = REF_THUNK, .output = xstrdup("o/x.o") };
+	scoped_ref struct ref ref = { .kind = REF_THUNK, .output = xstrdup("o/l.a") };
 	digest_of(&ref.digest, "t", 1);
 	/* a link has to know whether it is an archive: the thunk must be there */
 	scene_lazy(&s, "lost.a", &ref);
