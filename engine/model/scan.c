@@ -22,7 +22,7 @@ void facts_copy(struct facts *to, const struct facts *from)
 
 static bool has(const char *text, size_t len, const char *word)
 {
-	return memmem(text, len, word, strlen(word)) != NULL;
+	return text && memmem(text, len, word, strlen(word)) != NULL;
 }
 
 static const char *skip_blank(const char *c, const char *end)

@@ -22,6 +22,18 @@ struct dir {
 	bool passed; /* anything at all was passed, here or above */
 };
 
+static void dir_free(struct dir *d)
+{
+	if (!d)
+		return;
+	free(d->path);
+	free(d->real);
+	free(d->link_path);
+	free(d->link_target);
+	free(d->stepped_out);
+	free(d);
+}
+
 struct view {
 	struct mount_table *table;
 	struct store *store;
@@ -46,17 +58,8 @@ void view_free(struct view *v)
 {
 	if (!v)
 		return;
-	for (size_t i = 0; i < v->dir_size; i++) {
-		struct dir *d = v->dirs[i];
-		if (!d)
-			continue;
-		free(d->path);
-		free(d->real);
-		free(d->link_path);
-		free(d->link_target);
-		free(d->stepped_out);
-		free(d);
-	}
+	for (size_t i = 0; i < v->dir_size; i++)
+		dir_free(v->dirs[i]);
 	free(v->dirs);
 	for (size_t i = 0; i < v->mount_count; i++)
 		mount_unref(v->mounts[i]);
@@ -141,7 +144,8 @@ static struct dir **dir_slot(struct view *v, const char *path, size_t len)
 	}
 }
 
-static void remember_dir(struct view *v, struct dir *d)
+/* Links in a circle pass a directory within its own search: the inner answer stays. */
+static struct dir *remember_dir(struct view *v, struct dir *d)
 {
 	if (2 * (v->dir_count + 1) > v->dir_size) {
 		struct dir **old = v->dirs;
@@ -153,8 +157,13 @@ static void remember_dir(struct view *v, struct dir *d)
 				*dir_slot(v, old[i]->path, strlen(old[i]->path)) = old[i];
 		free(old);
 	}
-	*dir_slot(v, d->path, strlen(d->path)) = d;
+	struct dir **slot = dir_slot(v, d->path, strlen(d->path));
+	if (*slot) {
+		dir_free(d);
+		return *slot;
+	}
 	v->dir_count++;
+	return *slot = d;
 }
 
 static const struct dir *find_dir(struct view *v, const char *path, size_t len, unsigned links);
@@ -226,8 +235,7 @@ static const struct dir *find_dir(struct view *v, const char *path, size_t len, 
 			    (d->target && d->target->passed);
 	}
 	d->path = xstrndup(path, len);
-	remember_dir(v, d);
-	return d;
+	return remember_dir(v, d);
 }
 
 static void report_passed(const struct dir *d, struct manifest *links)
