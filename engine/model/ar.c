@@ -23,8 +23,8 @@ static void take_letters(struct ar *a, const char *letters)
 		} else if (*c == 'D') {
 			a->deterministic = true;
 		} else if (!strchr("cSTPuf", *c)) {
-			/* U wants times and owners as they are; v, t, p, x answer at once; d, m, a, b, i
-			 * are rare */
+			/* U wants times and owners as they are; v, t, p, x answer at once; d, m, a,
+			 * b, i are rare */
 			plan_real(a->p, "ar %s", letters);
 		}
 	}

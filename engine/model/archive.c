@@ -58,7 +58,8 @@ static int thin_members(const char *text, size_t len, struct strv *names, struct
 			for (const char *c = h + 1; c < h + AR_NAME && *c >= '0' && *c <= '9'; c++)
 				offset = offset * 10 + (size_t)(*c - '0');
 			if (offset >= table_len)
-				return error_set(err, -EBADMSG, "an archive whose names are broken");
+				return error_set(err, -EBADMSG,
+				                 "an archive whose names are broken");
 			name = table + offset;
 			end = memmem(name, table_len - offset, "/\n", 2);
 		}
@@ -71,14 +72,15 @@ static int thin_members(const char *text, size_t len, struct strv *names, struct
 
 /* A member may have gone or be an archive in turn. Absent ones fail the tool as they should. */
 static int add_members(struct inputs *in, const char *archive, const char *text, size_t len,
-		       struct error *err)
+                       struct error *err)
 {
 	scoped_strv struct strv names = STRV_INIT;
 	int r = thin_members(text, len, &names, err);
 	scoped_free char *dir = path_dir_prefix(archive);
 	for (size_t i = 0; r == 0 && i < names.count; i++) {
-		scoped_free char *path = names.items[i][0] == '/' ? xstrdup(names.items[i])
-								  : xformat("%s%s", dir, names.items[i]);
+		scoped_free char *path = names.items[i][0] == '/'
+		                                 ? xstrdup(names.items[i])
+		                                 : xformat("%s%s", dir, names.items[i]);
 		r = inputs_add(in, path, err);
 	}
 	return r;
@@ -96,7 +98,8 @@ static bool asks_for_thin(const struct thunk *t)
 		if (strcmp(arg, "--thin") == 0)
 			return true;
 		bool letters = i == 1 || arg[0] == '-';
-		if (letters && arg[1] != '-' && strchr(arg, 'T') && !strchr(arg, '/') && !strchr(arg, '.'))
+		if (letters && arg[1] != '-' && strchr(arg, 'T') && !strchr(arg, '/') &&
+		    !strchr(arg, '.'))
 			return true;
 	}
 	return false;
@@ -110,7 +113,7 @@ static bool made_by(const struct thunk *t, const char *base)
 
 /* Whether the archive that a thunk makes is thin: it says so, or what it began with was. */
 static int is_thin_thunk(struct view *v, const struct ref *ref, unsigned depth, struct thunk *out,
-			 struct error *err)
+                         struct error *err)
 {
 	if (depth > THIN_DEPTH_MAX)
 		return error_set(err, -ENODATA, "an archive with too long a history");

@@ -80,14 +80,16 @@ int ask_run(const struct strv *argv, const struct strv *env, struct buf *out, st
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	if (r < 0)
-		return error_set(err, r, "%s did not answer as expected: %s", argv->items[0], strerror(-r));
+		return error_set(err, r, "%s did not answer as expected: %s", argv->items[0],
+		                 strerror(-r));
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 char *ask_fingerprint(const char *path, const struct stat *st)
 {
-	return xformat("%s %lu %lu %ld %ld.%09ld %ld.%09ld", path, st->st_dev, st->st_ino, st->st_size,
-		       st->st_mtim.tv_sec, st->st_mtim.tv_nsec, st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+	return xformat("%s %lu %lu %ld %ld.%09ld %ld.%09ld", path, st->st_dev, st->st_ino,
+	               st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec, st->st_ctim.tv_sec,
+	               st->st_ctim.tv_nsec);
 }
 
 static void add_words(struct buf *key, const struct strv *words)
@@ -98,7 +100,7 @@ static void add_words(struct buf *key, const struct strv *words)
 }
 
 int ask_lines(struct view *v, const struct strv *argv, const struct strv *env, struct strv *lines,
-	      struct error *err)
+              struct error *err)
 {
 	struct view_file f = { 0 };
 	int r = view_look(v, argv->items[0], &f, NULL, err);
@@ -122,7 +124,7 @@ int ask_lines(struct view *v, const struct strv *argv, const struct strv *env, s
 		return r;
 	if (r > 0)
 		return error_set(err, -EPROTO, "%s %s fails with exit status %d", argv->items[0],
-				 argv->count > 1 ? argv->items[1] : "", r);
+		                 argv->count > 1 ? argv->items[1] : "", r);
 	for (const char *c = out.data; c && *c;) {
 		size_t len = strcspn(c, "\n");
 		strv_add_take(lines, xstrndup(c, len));

@@ -24,6 +24,6 @@ char *ask_fingerprint(const char *path, const struct stat *st);
 /* As ask_run, remembered for as long as the program is the same; lines of out. A status other
  * than 0 is -EPROTO. */
 int ask_lines(struct view *v, const struct strv *argv, const struct strv *env, struct strv *lines,
-	      struct error *err);
+              struct error *err);
 
 #endif

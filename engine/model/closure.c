@@ -29,14 +29,25 @@ struct loader {
 };
 
 static int add_file(struct closure *c, const char *path, const struct loader *needed_by,
-		    unsigned scripts, struct error *err);
+                    unsigned scripts, struct error *err);
 
 static const char *const default_dirs_64[] = {
-	"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu",
-	"/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib",
+	"/lib/x86_64-linux-gnu",
+	"/usr/lib/x86_64-linux-gnu",
+	"/lib/aarch64-linux-gnu",
+	"/usr/lib/aarch64-linux-gnu",
+	"/lib64",
+	"/usr/lib64",
+	"/lib",
+	"/usr/lib",
 };
 static const char *const default_dirs_32[] = {
-	"/lib/i386-linux-gnu", "/usr/lib/i386-linux-gnu", "/lib32", "/usr/lib32", "/lib", "/usr/lib",
+	"/lib/i386-linux-gnu",
+	"/usr/lib/i386-linux-gnu",
+	"/lib32",
+	"/usr/lib32",
+	"/lib",
+	"/usr/lib",
 };
 
 /* A library of the right class at path? */
@@ -63,8 +74,8 @@ static char *expand_origin(const char *dir, size_t len, const char *origin)
 	return xstrndup(dir, len);
 }
 
-static char *search_path(struct closure *c, const char *list, const char *origin, const char *soname,
-			 const struct elf *wanted)
+static char *search_path(struct closure *c, const char *list, const char *origin,
+                         const char *soname, const struct elf *wanted)
 {
 	while (list && *list) {
 		size_t len = strcspn(list, ":");
@@ -96,7 +107,7 @@ static char *search_defaults(struct closure *c, const char *soname, const struct
 {
 	const char *const *dirs = wanted->is64 ? default_dirs_64 : default_dirs_32;
 	size_t count = wanted->is64 ? sizeof(default_dirs_64) / sizeof(char *)
-				    : sizeof(default_dirs_32) / sizeof(char *);
+	                            : sizeof(default_dirs_32) / sizeof(char *);
 	for (size_t i = 0; i < count; i++) {
 		scoped_free char *path = xformat("%s/%s", dirs[i], soname);
 		if (is_library(c, path, wanted))
@@ -120,15 +131,16 @@ static char *search_cache(struct closure *c, const char *soname, const struct el
 static bool same_file(struct closure *c, const char *a, const char *b)
 {
 	struct view_file fa = { 0 }, fb = { 0 };
-	bool same = view_look(c->v, a, &fa, NULL, NULL) == 0 && view_look(c->v, b, &fb, NULL, NULL) == 0 &&
-		    fa.real_path && fb.real_path && strcmp(fa.real_path, fb.real_path) == 0;
+	bool same = view_look(c->v, a, &fa, NULL, NULL) == 0 &&
+	            view_look(c->v, b, &fb, NULL, NULL) == 0 && fa.real_path && fb.real_path &&
+	            strcmp(fa.real_path, fb.real_path) == 0;
 	view_file_release(&fa);
 	view_file_release(&fb);
 	return same;
 }
 
 static int add_library(struct closure *c, const struct loader *l, const char *soname,
-		       struct error *err)
+                       struct error *err)
 {
 	if (strchr(soname, '/'))
 		return add_file(c, soname, l, 0, err);
@@ -147,7 +159,7 @@ static int add_library(struct closure *c, const struct loader *l, const char *so
 }
 
 static int add_elf_needs(struct closure *c, const struct elf *e, const char *real_path,
-			 const struct loader *needed_by, struct error *err)
+                         const struct loader *needed_by, struct error *err)
 {
 	const char *slash = strrchr(real_path, '/');
 	scoped_free char *origin = xstrndup(real_path, (size_t)(slash - real_path));
@@ -166,7 +178,7 @@ static int add_elf_needs(struct closure *c, const struct elf *e, const char *rea
 }
 
 static int add_script_needs(struct closure *c, int fd, const char *path, unsigned scripts,
-			    struct error *err)
+                            struct error *err)
 {
 	char head[SHEBANG_MAX + 1] = "";
 	ssize_t n = pread(fd, head, SHEBANG_MAX, 0);
@@ -180,7 +192,7 @@ static int add_script_needs(struct closure *c, int fd, const char *path, unsigne
 }
 
 static int add_file(struct closure *c, const char *path, const struct loader *needed_by,
-		    unsigned scripts, struct error *err)
+                    unsigned scripts, struct error *err)
 {
 	struct view_file f = { 0 };
 	int r = view_look(c->v, path, &f, c->into, err);
@@ -190,7 +202,8 @@ static int add_file(struct closure *c, const char *path, const struct loader *ne
 	f.real_path = real;
 	bool known = real && strv_contains(&c->seen, real);
 	if (f.kind != VIEW_FILE)
-		r = error_set(err, f.kind == VIEW_ABSENT ? -ENOENT : -ENOEXEC, "%s is no ordinary file", path);
+		r = error_set(err, f.kind == VIEW_ABSENT ? -ENOENT : -ENOEXEC,
+		              "%s is no ordinary file", path);
 	else if (!known)
 		r = view_input_file(c->v, &f, c->into, err);
 	f.real_path = NULL;

@@ -12,11 +12,12 @@ struct compile {
 	bool has_epoch;           /* SOURCE_DATE_EPOCH: dates are part of the inputs */
 };
 
-/* --- facts -------------------------------------------------------------------------------------- */
+/* --- facts --------------------------------------------------------------------------------------
+ */
 
 /* What the file's text holds. Looked up by its blob, read when seen for the first time. */
 static int facts_of(struct compile *c, const struct view_file *f, struct facts *out,
-		    struct error *err)
+                    struct error *err)
 {
 	struct memory *memory = view_memory(c->in->v);
 	struct ref blob;
@@ -49,7 +50,7 @@ static int add_if_file(struct compile *c, const char *dir, const char *name, str
 
 /* __has_include answers by what is there: whatever it may find must be there for the function. */
 static int add_asked(struct compile *c, const char *includer, const struct facts *facts,
-		     struct error *err)
+                     struct error *err)
 {
 	if (facts->asked.count && !c->include_dirs.count) {
 		int r = toolchain_include_dirs(c->t, &c->include_dirs, err);
@@ -76,15 +77,16 @@ static int add_asked(struct compile *c, const char *includer, const struct facts
 
 /* Directories and links on the way of includes with dots in their names. */
 static int add_ways(struct compile *c, const char *includer, const struct facts *facts,
-		    struct error *err)
+                    struct error *err)
 {
 	scoped_free char *beside = path_dir_prefix(includer);
 	int r = 0;
 	for (size_t i = 0; i < facts->dotted.count; i++) {
 		const char *name = facts->dotted.items[i];
 		for (size_t k = 0; r == 0 && k <= c->p->dirs.count; k++) {
-			scoped_free char *path = k == 0 ? xformat("%s%s", beside, name)
-							: xformat("%s/%s", c->p->dirs.items[k - 1], name);
+			scoped_free char *path =
+			        k == 0 ? xformat("%s%s", beside, name)
+			               : xformat("%s/%s", c->p->dirs.items[k - 1], name);
 			scoped_free char *full = inputs_path(c->in, path);
 			struct view_file f = { 0 };
 			r = view_look(c->in->v, full, &f, NULL, err);
@@ -101,18 +103,20 @@ static int add_ways(struct compile *c, const char *includer, const struct facts 
 }
 
 static int check_own_file(struct compile *c, const char *path, const struct facts *facts,
-			  bool assembler, struct error *err)
+                          bool assembler, struct error *err)
 {
 	if (facts->timestamp)
 		return refuse(err, path, "uses __TIMESTAMP__");
 	if (facts->dates && !c->has_epoch)
-		return refuse(err, path, "uses __DATE__ or __TIME__, and SOURCE_DATE_EPOCH is not set");
+		return refuse(err, path,
+		              "uses __DATE__ or __TIME__, and SOURCE_DATE_EPOCH is not set");
 	if (facts->file_dates)
 		return refuse(err, path, "compares the times of files");
 	if (facts->asks_computed)
 		return refuse(err, path, "asks by __has_include for a computed name");
 	if (facts->text_matters && !c->p->discover_text)
-		return refuse(err, path, "uses __COUNTER__ or push_macro in a way that -M overlooks");
+		return refuse(err, path,
+		              "uses __COUNTER__ or push_macro in a way that -M overlooks");
 	if (facts->includes_binary && !assembler)
 		return refuse(err, path, "includes files through the assembler");
 	scoped_free char *full = inputs_path(c->in, path);
@@ -125,17 +129,19 @@ static int check_own_file(struct compile *c, const char *path, const struct fact
 	return r;
 }
 
-/* --- assembler ---------------------------------------------------------------------------------- */
+/* --- assembler ----------------------------------------------------------------------------------
+ */
 
 static int add_assembler_files(struct compile *c, const char *path, unsigned depth,
-			       struct error *err);
+                               struct error *err);
 
 static int add_assembler_file(struct compile *c, const char *name, unsigned depth,
-			      struct error *err)
+                              struct error *err)
 {
 	for (size_t i = 0; i <= c->p->dirs.count; i++) {
-		scoped_free char *path = i == 0 || name[0] == '/' ? xstrdup(name)
-					: xformat("%s/%s", c->p->dirs.items[i - 1], name);
+		scoped_free char *path = i == 0 || name[0] == '/'
+		                                 ? xstrdup(name)
+		                                 : xformat("%s/%s", c->p->dirs.items[i - 1], name);
 		int r = inputs_add(c->in, path, err);
 		if (r == -ENOENT || r == -EISDIR)
 			continue;
@@ -146,7 +152,7 @@ static int add_assembler_file(struct compile *c, const char *name, unsigned dept
 
 /* Files that .include and .incbin name in this file, and in those in turn. */
 static int add_assembler_files(struct compile *c, const char *path, unsigned depth,
-			       struct error *err)
+                               struct error *err)
 {
 	if (depth > ASSEMBLER_DEPTH_MAX)
 		return refuse(err, path, "includes too deeply");
@@ -159,23 +165,26 @@ static int add_assembler_files(struct compile *c, const char *path, unsigned dep
 		return r;
 	scoped_strv struct strv names = STRV_INIT;
 	if (text.len && !scan_assembler(text.data, text.len, &names))
-		return refuse(err, path, "names files for the assembler that cannot be told from its text");
+		return refuse(err, path,
+		              "names files for the assembler that cannot be told from its text");
 	for (size_t i = 0; r == 0 && i < names.count; i++)
 		r = add_assembler_file(c, names.items[i], depth, err);
 	return r;
 }
 
-/* --- headers ------------------------------------------------------------------------------------ */
+/* --- headers ------------------------------------------------------------------------------------
+ */
 
 static int follow_header(struct compile *c, const char *path, bool is_source, bool assembler,
-			 struct error *err)
+                         struct error *err)
 {
 	scoped_free char *full = inputs_path(c->in, path);
 	struct view_file f = { 0 };
 	struct facts facts = { 0 };
 	int r = view_look(c->in->v, full, &f, is_source ? &c->in->single : &c->in->shared, err);
 	if (r == 0 && f.kind != VIEW_FILE)
-		r = refuse(err, path, f.kind == VIEW_LAZY ? "is lazy itself" : "is no ordinary file");
+		r = refuse(err, path,
+		           f.kind == VIEW_LAZY ? "is lazy itself" : "is no ordinary file");
 	if (r == 0)
 		r = view_input_file(c->in->v, &f, is_source ? &c->in->single : &c->in->shared, err);
 	if (r == 0)
@@ -206,7 +215,8 @@ int compile_choose_discovery(struct inputs *in, struct plan *p, struct error *er
 		struct facts facts = { 0 };
 		r = view_look(in->v, full, &f, NULL, err);
 		if (r == 0 && f.kind != VIEW_FILE)
-			r = refuse(err, p->sources[i].path, f.kind == VIEW_LAZY ? "is lazy itself" : "is not there");
+			r = refuse(err, p->sources[i].path,
+			           f.kind == VIEW_LAZY ? "is lazy itself" : "is not there");
 		if (r == 0)
 			r = facts_of(&c, &f, &facts, err);
 		p->discover_text = p->discover_text || facts.text_matters;
@@ -217,7 +227,7 @@ int compile_choose_discovery(struct inputs *in, struct plan *p, struct error *er
 }
 
 static int follow_source(struct compile *c, const struct plan_source *s,
-			 const struct headers *headers, struct error *err)
+                         const struct headers *headers, struct error *err)
 {
 	int r = 0;
 	if (!s->preprocessed_by_cpp)
@@ -228,7 +238,7 @@ static int follow_source(struct compile *c, const struct plan_source *s,
 }
 
 int compile_follow(struct inputs *in, const struct toolchain *t, const struct plan *p,
-		   const struct headers *headers, struct error *err)
+                   const struct headers *headers, struct error *err)
 {
 	struct compile c = { .in = in, .t = t, .p = p };
 	c.has_epoch = env_get(t->env, "SOURCE_DATE_EPOCH") != NULL;

@@ -17,6 +17,6 @@ int compile_choose_discovery(struct inputs *in, struct plan *p, struct error *er
 /* headers: one list for each source that is preprocessed, in the plan's order. -ENODATA, with the
  * reason, when the compile must run for real. */
 int compile_follow(struct inputs *in, const struct toolchain *t, const struct plan *p,
-		   const struct headers *headers, struct error *err);
+                   const struct headers *headers, struct error *err);
 
 #endif

@@ -13,7 +13,7 @@ static enum view_kind kind_of(const struct call *call, const char *path)
 
 /* The last operand is a directory, or the name of the one copy. */
 static void plan_copies(const struct call *call, struct plan *p, const struct strv *operands,
-			mode_t mode, bool replaces)
+                        mode_t mode, bool replaces)
 {
 	if (operands->count < 2) {
 		plan_real(p, "too few files");
@@ -33,7 +33,8 @@ static void plan_copies(const struct call *call, struct plan *p, const struct st
 		scoped_free char *path = into ? xformat("%s/%s", to, path_base(from)) : xstrdup(to);
 		enum view_kind there = kind_of(call, path);
 		/* cp would write into a file that is there, for all its names to see */
-		if (there != VIEW_ABSENT && !(replaces && (there == VIEW_LAZY || there == VIEW_FILE)))
+		if (there != VIEW_ABSENT &&
+		    !(replaces && (there == VIEW_LAZY || there == VIEW_FILE)))
 			plan_real(p, "%s is there already", path);
 		strv_add(&p->reads, from);
 		struct plan_output *o = plan_add_output(p, path, mode);
@@ -75,7 +76,9 @@ void install_plan(const struct call *call, struct plan *out)
 		const char *arg = call->argv->items[i];
 		const char *value = after(arg, "--mode=");
 		if (!value && after(arg, "-m"))
-			value = arg[2] ? arg + 2 : i + 1 < call->argv->count ? call->argv->items[++i] : "";
+			value = arg[2]                      ? arg + 2
+			        : i + 1 < call->argv->count ? call->argv->items[++i]
+			                                    : "";
 		if (value) {
 			if (!parse_octal(value, &mode))
 				plan_real(out, "install -m %s", value);

@@ -69,15 +69,15 @@ static bool next_dependency(const char **at, const char *end, struct buf *word)
 }
 
 static int read_rules(const char *text, size_t len, struct headers *out, size_t count,
-		      struct error *err)
+                      struct error *err)
 {
 	const char *end = text + len;
 	scoped_buf struct buf word = BUF_INIT;
 	for (size_t i = 0; i < count; i++) {
 		size_t head = strlen(RULE_TARGET ":");
 		if ((size_t)(end - text) < head || memcmp(text, RULE_TARGET ":", head) != 0)
-			return error_set(err, -EBADMSG, "the compiler printed no rule for source %zu",
-					 i + 1);
+			return error_set(err, -EBADMSG,
+			                 "the compiler printed no rule for source %zu", i + 1);
 		text += head;
 		while (next_dependency(&text, end, &word)) {
 			if (out[i].count >= DISCOVERY_FILES_MAX)
@@ -94,7 +94,8 @@ static int read_rules(const char *text, size_t len, struct headers *out, size_t 
 	return 0;
 }
 
-/* --- line markers, as -E writes them ----------------------------------------------------------- */
+/* --- line markers, as -E writes them -----------------------------------------------------------
+ */
 
 struct marker {
 	struct buf name;
@@ -112,7 +113,8 @@ static bool parse_marker(const char *line, const char *end, struct marker *m)
 	buf_reset(&m->name);
 	for (c += 2; c < end && *c != '"'; c++) {
 		if (*c == '\\' && end - c > 3 && c[1] >= '0' && c[1] <= '7') {
-			buf_add_char(&m->name, (char)((c[1] - '0') * 64 + (c[2] - '0') * 8 + c[3] - '0'));
+			buf_add_char(&m->name,
+			             (char)((c[1] - '0') * 64 + (c[2] - '0') * 8 + c[3] - '0'));
 			c += 3;
 			continue;
 		}
@@ -171,7 +173,7 @@ static void add_once(struct headers *h, struct name_set *seen, const struct mark
 
 /* The text of several sources follows one another, each beginning with the marker `# 0 "NAME"`. */
 static int read_markers(const char *text, size_t len, struct headers *out, size_t count,
-			struct error *err)
+                        struct error *err)
 {
 	struct name_set seen = { 0 };
 	struct marker m = { .name = BUF_INIT };
@@ -197,15 +199,15 @@ static int read_markers(const char *text, size_t len, struct headers *out, size_
 		add_once(&out[source - 1], &seen, &m);
 	}
 	if (r == 0 && (source != count || (count && out[count - 1].count == 0)))
-		r = error_set(err, -EBADMSG, "the compiler printed %zu sources instead of %zu", source,
-			      count);
+		r = error_set(err, -EBADMSG, "the compiler printed %zu sources instead of %zu",
+		              source, count);
 	free(seen.slots);
 	buf_release(&m.name);
 	return r;
 }
 
 int discovery_read(const struct plan *p, const char *text, size_t len, struct headers *out,
-		   size_t count, struct error *err)
+                   size_t count, struct error *err)
 {
 	if (p->discover_text)
 		return read_markers(text, len, out, count, err);

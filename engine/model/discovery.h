@@ -19,8 +19,8 @@
 enum { DISCOVERY_FILES_MAX = 100000 };
 
 struct header {
-	char *path;   /* as the compiler spells it; -M takes a leading "./" off */
-	bool system;  /* found in a system directory, or included from there; see above */
+	char *path;  /* as the compiler spells it; -M takes a leading "./" off */
+	bool system; /* found in a system directory, or included from there; see above */
 };
 
 struct headers {
@@ -36,6 +36,6 @@ void discovery_command(const struct plan *p, const char *tool, struct strv *argv
 /* One list for each source that is preprocessed, in order: out has count elements, all empty.
  * -EBADMSG when the text is not what the command should print. */
 int discovery_read(const struct plan *p, const char *text, size_t len, struct headers *out,
-		   size_t count, struct error *err);
+                   size_t count, struct error *err);
 
 #endif

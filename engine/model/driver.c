@@ -43,7 +43,7 @@ static const char *command_of(const struct strv *lines, const char *program)
 		if (lines->items[i][0] != ' ')
 			continue;
 		scoped_free char *first =
-			xstrndup(lines->items[i] + 1, strcspn(lines->items[i] + 1, " "));
+		        xstrndup(lines->items[i] + 1, strcspn(lines->items[i] + 1, " "));
 		if (strcmp(path_base(first), program) == 0)
 			return lines->items[i];
 	}
@@ -51,7 +51,7 @@ static const char *command_of(const struct strv *lines, const char *program)
 }
 
 int toolchain_link_args(const struct toolchain *t, const struct plan *p, struct strv *before,
-			struct strv *behind, struct error *err)
+                        struct strv *behind, struct error *err)
 {
 	scoped_strv struct strv argv = STRV_INIT, env = STRV_INIT, lines = STRV_INIT;
 	strv_add(&argv, t->tool);
@@ -81,11 +81,12 @@ int toolchain_link_args(const struct toolchain *t, const struct plan *p, struct 
 		else
 			strv_add(to, words.items[i]);
 	}
-	return to == behind ? 0 : error_set(err, -EPROTO, "%s -### does not link its input", t->tool);
+	return to == behind ? 0
+	                    : error_set(err, -EPROTO, "%s -### does not link its input", t->tool);
 }
 
 int toolchain_search_dirs(const struct toolchain *t, const char *linker, const char *emulation,
-			  struct strv *dirs, struct error *err)
+                          struct strv *dirs, struct error *err)
 {
 	scoped_strv struct strv argv = STRV_INIT, lines = STRV_INIT;
 	strv_add(&argv, linker);
@@ -108,7 +109,7 @@ int toolchain_search_dirs(const struct toolchain *t, const char *linker, const c
 }
 
 static int include_dirs_of(const struct toolchain *t, const char *language, struct strv *dirs,
-			   struct error *err)
+                           struct error *err)
 {
 	scoped_strv struct strv argv = STRV_INIT, lines = STRV_INIT;
 	const char *const words[] = { t->tool, "-E", "-v", "-x", language, "/dev/null" };
@@ -144,7 +145,7 @@ static bool is_native(const char *arg)
 
 /* The -m and --param words that the driver gives cc1 for these flags. */
 static int machine_words(const struct toolchain *t, const struct strv *flags, struct strv *out,
-			 struct error *err)
+                         struct error *err)
 {
 	scoped_strv struct strv argv = STRV_INIT, lines = STRV_INIT, words = STRV_INIT;
 	strv_add(&argv, t->tool);
@@ -171,7 +172,7 @@ static int machine_words(const struct toolchain *t, const struct strv *flags, st
 }
 
 int toolchain_spell_native(const struct toolchain *t, const struct strv *args, struct strv *out,
-			   struct error *err)
+                           struct error *err)
 {
 	scoped_strv struct strv flags = STRV_INIT, words = STRV_INIT;
 	for (size_t i = 1; i < args->count; i++)
@@ -207,7 +208,7 @@ int toolchain_is_deterministic(const struct toolchain *t, bool *out, struct erro
 	for (size_t i = 0; i < lines.count; i++) {
 		const char *line = lines.items[i];
 		bool option = strstr(line, "[D] ") || strstr(line, "-D --enable-deterministic") ||
-			      strstr(line, "-D  ");
+		              strstr(line, "-D  ");
 		const char *next = i + 1 < lines.count ? lines.items[i + 1] : "";
 		bool default_next = strstr(next, "(default)") && !strstr(next, "--disable");
 		if (option && (strstr(line, "(default)") || default_next))

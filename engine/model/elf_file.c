@@ -31,7 +31,8 @@ void elf_release(struct elf *e)
 
 static bool read_at(const struct reader *r, uint64_t offset, void *bytes, size_t len)
 {
-	return offset <= INT64_MAX - len && pread_full(r->fd, bytes, len, (off_t)offset) == (ssize_t)len;
+	return offset <= INT64_MAX - len &&
+	       pread_full(r->fd, bytes, len, (off_t)offset) == (ssize_t)len;
 }
 
 /* The NUL-terminated string at offset, or NULL. */
@@ -66,14 +67,16 @@ static bool read_segments(struct reader *r, uint64_t offset, uint16_t count, uin
 			Elf64_Phdr p;
 			if (!read_at(r, offset + i * want, &p, sizeof(p)))
 				return false;
-			note_segment(r, le32toh(p.p_type), (struct segment){ le64toh(p.p_offset),
-				     le64toh(p.p_vaddr), le64toh(p.p_filesz) });
+			note_segment(r, le32toh(p.p_type),
+			             (struct segment){ le64toh(p.p_offset), le64toh(p.p_vaddr),
+			                               le64toh(p.p_filesz) });
 		} else {
 			Elf32_Phdr p;
 			if (!read_at(r, offset + i * want, &p, sizeof(p)))
 				return false;
-			note_segment(r, le32toh(p.p_type), (struct segment){ le32toh(p.p_offset),
-				     le32toh(p.p_vaddr), le32toh(p.p_filesz) });
+			note_segment(r, le32toh(p.p_type),
+			             (struct segment){ le32toh(p.p_offset), le32toh(p.p_vaddr),
+			                               le32toh(p.p_filesz) });
 		}
 	}
 	return true;
@@ -102,7 +105,8 @@ static bool read_dynamic(const struct reader *r, size_t i, struct dynamic *out)
 		Elf64_Dyn d;
 		if (!read_at(r, r->dynamic.offset + i * sizeof(d), &d, sizeof(d)))
 			return false;
-		*out = (struct dynamic){ (int64_t)le64toh((uint64_t)d.d_tag), le64toh(d.d_un.d_val) };
+		*out = (struct dynamic){ (int64_t)le64toh((uint64_t)d.d_tag),
+			                 le64toh(d.d_un.d_val) };
 		return true;
 	}
 	Elf32_Dyn d;
@@ -127,7 +131,9 @@ static bool read_needs(const struct reader *r, struct elf *out)
 	for (size_t i = 0; i < count && read_dynamic(r, i, &d) && d.tag != DT_NULL; i++) {
 		if (d.tag != DT_NEEDED && d.tag != DT_RPATH && d.tag != DT_RUNPATH)
 			continue;
-		char *text = has_strings && d.value <= UINT32_MAX ? read_string(r, strings + d.value) : NULL;
+		char *text = has_strings && d.value <= UINT32_MAX
+		                     ? read_string(r, strings + d.value)
+		                     : NULL;
 		if (!text || out->needed.count >= ELF_NEEDED_MAX) {
 			free(text);
 			return false;
@@ -151,7 +157,8 @@ static bool read_header(struct reader *r, struct elf *out)
 			return false;
 		out->type = le16toh(h.e_type);
 		out->machine = le16toh(h.e_machine);
-		return read_segments(r, le64toh(h.e_phoff), le16toh(h.e_phnum), le16toh(h.e_phentsize));
+		return read_segments(r, le64toh(h.e_phoff), le16toh(h.e_phnum),
+		                     le16toh(h.e_phentsize));
 	}
 	Elf32_Ehdr h;
 	if (!read_at(r, 0, &h, sizeof(h)))
@@ -169,9 +176,8 @@ int elf_read(int fd, struct elf *out, struct error *err)
 		return error_set(err, -ENOEXEC, "not an ELF file");
 	r.is64 = ident[EI_CLASS] == ELFCLASS64;
 	struct elf e = { .is64 = r.is64 };
-	bool ok = ident[EI_DATA] == ELFDATA2LSB &&
-		  (r.is64 || ident[EI_CLASS] == ELFCLASS32) && read_header(&r, &e) &&
-		  read_needs(&r, &e);
+	bool ok = ident[EI_DATA] == ELFDATA2LSB && (r.is64 || ident[EI_CLASS] == ELFCLASS32) &&
+	          read_header(&r, &e) && read_needs(&r, &e);
 	if (ok && r.interpreter.size) {
 		e.interpreter = read_string(&r, r.interpreter.offset);
 		ok = e.interpreter != NULL;

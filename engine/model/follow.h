@@ -9,8 +9,12 @@
 #include "engine/model/plan.h"
 #include "engine/model/toolchain.h"
 
-enum { THIN_BYTES_MAX = 64 << 20, THIN_DEPTH_MAX = 64, SCRIPT_BYTES_MAX = 16 << 20,
-       LINK_FOLLOW_MAX = 100 };
+enum {
+	THIN_BYTES_MAX = 64 << 20,
+	THIN_DEPTH_MAX = 64,
+	SCRIPT_BYTES_MAX = 16 << 20,
+	LINK_FOLLOW_MAX = 100
+};
 
 /* Adds the members of an archive at path (absolute; looked at: f) when it is a thin one, lazy
  * or not. -ENODATA when that cannot be told. */
@@ -21,6 +25,6 @@ bool follow_is_object(const struct view_file *f);
 
 /* Adds all that the plan's link reads beside what the plan lists. */
 int link_follow(struct inputs *in, const struct toolchain *t, const struct plan *p,
-		struct error *err);
+                struct error *err);
 
 #endif

@@ -28,7 +28,7 @@ struct gcc {
 	bool relocatable;
 	/* dependency files */
 	bool md, mmd, mp;
-	bool by_cpp;             /* asked for by -Wp: the driver then names no target */
+	bool by_cpp; /* asked for by -Wp: the driver then names no target */
 	char *depfile;
 	struct strv plain_targets, quoted_targets; /* -MT, -MQ */
 	bool macro_files;
@@ -124,12 +124,24 @@ static void assembler_options(struct gcc *g, const char *list)
 static void dependency_option(struct gcc *g, const struct gcc_option *o)
 {
 	switch (o->kind) {
-	case GCC_MD: g->md = true; break;
-	case GCC_MMD: g->mmd = true; break;
-	case GCC_MP: g->mp = true; break;
-	case GCC_MF: set_depfile(g, o->value); break;
-	case GCC_MT: strv_add(&g->plain_targets, o->value); break;
-	default: strv_add(&g->quoted_targets, o->value); break;
+	case GCC_MD:
+		g->md = true;
+		break;
+	case GCC_MMD:
+		g->mmd = true;
+		break;
+	case GCC_MP:
+		g->mp = true;
+		break;
+	case GCC_MF:
+		set_depfile(g, o->value);
+		break;
+	case GCC_MT:
+		strv_add(&g->plain_targets, o->value);
+		break;
+	default:
+		strv_add(&g->quoted_targets, o->value);
+		break;
 	}
 }
 
@@ -144,14 +156,22 @@ static void linker_option(struct gcc *g, const struct gcc_option *o)
 {
 	struct plan *p = g->p;
 	switch (o->kind) {
-	case GCC_LINKER: split(o->value, &p->ld_args); break;
-	case GCC_LIBRARY: strv_add_format(&p->ld_args, "-l%s", o->value); break;
-	case GCC_LINK_DIR: strv_add(&p->search_dirs, o->value); break;
+	case GCC_LINKER:
+		split(o->value, &p->ld_args);
+		break;
+	case GCC_LIBRARY:
+		strv_add_format(&p->ld_args, "-l%s", o->value);
+		break;
+	case GCC_LINK_DIR:
+		strv_add(&p->search_dirs, o->value);
+		break;
 	case GCC_LINK_SCRIPT:
 		/* -Ttext and the like are flags; joined -T takes all that follows */
 		strv_add_format(&p->ld_args, "-T%s", o->value);
 		break;
-	default: add_words(&p->ld_args, o); break;
+	default:
+		add_words(&p->ld_args, o);
+		break;
 	}
 }
 
@@ -161,11 +181,20 @@ static void compiler_option(struct gcc *g, const struct gcc_option *o)
 	struct plan *p = g->p;
 	add_words(&p->discover, o);
 	switch (o->kind) {
-	case GCC_INCLUDE_DIR: strv_add(&p->dirs, o->value); break;
-	case GCC_MACRO_FILE: g->macro_files = true; break;
-	case GCC_NATIVE: p->native = true; break;
-	case GCC_DRIVER_LINK: strv_add(&p->driver_flags, o->arg); break;
-	default: break;
+	case GCC_INCLUDE_DIR:
+		strv_add(&p->dirs, o->value);
+		break;
+	case GCC_MACRO_FILE:
+		g->macro_files = true;
+		break;
+	case GCC_NATIVE:
+		p->native = true;
+		break;
+	case GCC_DRIVER_LINK:
+		strv_add(&p->driver_flags, o->arg);
+		break;
+	default:
+		break;
 	}
 	if ((after(o->arg, "-g") && strcmp(o->arg, "-g0") != 0) || after(o->arg, "-flto") ||
 	    strcmp(o->arg, "-frecord-gcc-switches") == 0)
@@ -183,10 +212,18 @@ static void take_option(struct gcc *g, const struct gcc_option *o)
 {
 	struct plan *p = g->p;
 	switch (o->kind) {
-	case GCC_REAL: plan_real(p, "option %s", o->arg); return;
-	case GCC_INPUT: add_input(g, o->arg); break;
-	case GCC_COMPILE: g->compile_only = true; break;
-	case GCC_ASSEMBLY: g->compile_only = g->to_assembly = true; break;
+	case GCC_REAL:
+		plan_real(p, "option %s", o->arg);
+		return;
+	case GCC_INPUT:
+		add_input(g, o->arg);
+		break;
+	case GCC_COMPILE:
+		g->compile_only = true;
+		break;
+	case GCC_ASSEMBLY:
+		g->compile_only = g->to_assembly = true;
+		break;
 	case GCC_OUTPUT:
 		if (g->output)
 			plan_real(p, "two outputs");
@@ -196,14 +233,30 @@ static void take_option(struct gcc *g, const struct gcc_option *o)
 		g->x = strcmp(o->value, "none") == 0 ? NULL : o->value;
 		add_words(&p->discover_sources, o);
 		break;
-	case GCC_FOR_CPP: cpp_options(g, o->value); return;
-	case GCC_FOR_AS: assembler_options(g, o->value); break;
-	case GCC_LINKER: case GCC_LINK_OPTION: case GCC_LINK_DIR: case GCC_LIBRARY:
-	case GCC_LINK_SCRIPT: linker_option(g, o); break;
-	case GCC_MD: case GCC_MMD: case GCC_MP: case GCC_MF: case GCC_MT: case GCC_MQ:
+	case GCC_FOR_CPP:
+		cpp_options(g, o->value);
+		return;
+	case GCC_FOR_AS:
+		assembler_options(g, o->value);
+		break;
+	case GCC_LINKER:
+	case GCC_LINK_OPTION:
+	case GCC_LINK_DIR:
+	case GCC_LIBRARY:
+	case GCC_LINK_SCRIPT:
+		linker_option(g, o);
+		break;
+	case GCC_MD:
+	case GCC_MMD:
+	case GCC_MP:
+	case GCC_MF:
+	case GCC_MT:
+	case GCC_MQ:
 		dependency_option(g, o);
 		return;
-	default: compiler_option(g, o); break;
+	default:
+		compiler_option(g, o);
+		break;
 	}
 	add_words(&p->args, o);
 }
@@ -256,7 +309,8 @@ static void plan_depfile(struct gcc *g, struct plan_source *s)
 	if (g->depfile)
 		d->path = xstrdup(g->depfile);
 	else
-		d->path = g->output ? replace_suffix(g->output, ".d") : default_output(s->path, ".d");
+		d->path =
+		        g->output ? replace_suffix(g->output, ".d") : default_output(s->path, ".d");
 	set_targets(g, s->path, d);
 	g->p->discover_text = g->p->discover_text || g->mmd;
 }
@@ -331,7 +385,8 @@ static void check_together(struct gcc *g)
 				plan_real(p, "one dependency file for several sources");
 	if (g->mmd && g->macro_files)
 		plan_real(p, "-imacros with -MMD");
-	/* what the driver makes of native it also puts elsewhere in the list of options kept there */
+	/* what the driver makes of native it also puts elsewhere in the list of options kept there
+	 */
 	if (p->native && g->options_kept)
 		plan_real(p, "-march=native with options recorded in the object");
 }
@@ -339,8 +394,9 @@ static void check_together(struct gcc *g)
 static void check_environment(struct gcc *g)
 {
 	static const char *const refused[] = {
-		"GCC_EXEC_PREFIX", "COMPILER_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES",
-		"GCC_COMPARE_DEBUG", "GCC_EXTRA_DIAGNOSTIC_OUTPUT", "CCC_OVERRIDE_OPTIONS",
+		"GCC_EXEC_PREFIX",      "COMPILER_PATH",     "DEPENDENCIES_OUTPUT",
+		"SUNPRO_DEPENDENCIES",  "GCC_COMPARE_DEBUG", "GCC_EXTRA_DIAGNOSTIC_OUTPUT",
+		"CCC_OVERRIDE_OPTIONS",
 	};
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
 		if (env_get(g->call->env, refused[i]))
@@ -351,7 +407,7 @@ static void check_environment(struct gcc *g)
 static void include_environment(struct gcc *g)
 {
 	static const char *const names[] = { "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
-					     "OBJC_INCLUDE_PATH" };
+		                             "OBJC_INCLUDE_PATH" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *list = env_get(g->call->env, names[i]);
 		while (list && *list) {

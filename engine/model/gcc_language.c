@@ -7,18 +7,19 @@ static const struct {
 	const char *suffix;
 	enum gcc_language language;
 } suffixes[] = {
-	{ "c", LANGUAGE_C },	   { "i", LANGUAGE_C_PLAIN }, { "ii", LANGUAGE_CXX_PLAIN },
-	{ "cc", LANGUAGE_CXX },	   { "cp", LANGUAGE_CXX },    { "cxx", LANGUAGE_CXX },
-	{ "cpp", LANGUAGE_CXX },   { "CPP", LANGUAGE_CXX },   { "c++", LANGUAGE_CXX },
-	{ "C", LANGUAGE_CXX },	   { "s", LANGUAGE_ASM },     { "S", LANGUAGE_ASM_CPP },
+	{ "c", LANGUAGE_C },        { "i", LANGUAGE_C_PLAIN }, { "ii", LANGUAGE_CXX_PLAIN },
+	{ "cc", LANGUAGE_CXX },     { "cp", LANGUAGE_CXX },    { "cxx", LANGUAGE_CXX },
+	{ "cpp", LANGUAGE_CXX },    { "CPP", LANGUAGE_CXX },   { "c++", LANGUAGE_CXX },
+	{ "C", LANGUAGE_CXX },      { "s", LANGUAGE_ASM },     { "S", LANGUAGE_ASM_CPP },
 	{ "sx", LANGUAGE_ASM_CPP },
 };
 
 /* Not modelled: headers (they would be precompiled) and the driver's other languages. */
 static const char *const other_suffixes[] = {
-	"h",   "H",   "hh",  "hp",  "hxx", "hpp", "HPP", "h++", "tcc", "m",   "mi",  "mm",  "M",
-	"mii", "f",   "for", "ftn", "F",   "FOR", "fpp", "FPP", "FTN", "f90", "f95", "f03", "f08",
-	"F90", "F95", "F03", "F08", "ads", "adb", "d",	 "dd",	"di",  "go",  "mod", "def", "java", "rs",
+	"h",   "H",   "hh",  "hp",  "hxx", "hpp", "HPP", "h++", "tcc",  "m",
+	"mi",  "mm",  "M",   "mii", "f",   "for", "ftn", "F",   "FOR",  "fpp",
+	"FPP", "FTN", "f90", "f95", "f03", "f08", "F90", "F95", "F03",  "F08",
+	"ads", "adb", "d",   "dd",  "di",  "go",  "mod", "def", "java", "rs",
 };
 
 static const struct {

@@ -150,7 +150,7 @@ static bool matches(const struct rule *rule, const char *arg)
 }
 
 static void take_value(const struct rule *rule, const struct strv *argv, size_t *at,
-		       struct gcc_option *o)
+                       struct gcc_option *o)
 {
 	const char *rest = o->arg + strlen(rule->name);
 	if (rule->match == JOINED || (rule->match == EITHER && *rest)) {

@@ -8,13 +8,13 @@
 #include "engine/model/plan.h"
 
 enum gcc_kind {
-	GCC_REAL,        /* not understood, or wanted at once */
-	GCC_PLAIN,       /* changes the code, names no file */
-	GCC_INPUT,       /* not an option */
-	GCC_COMPILE,     /* -c */
-	GCC_ASSEMBLY,    /* -S */
+	GCC_REAL,     /* not understood, or wanted at once */
+	GCC_PLAIN,    /* changes the code, names no file */
+	GCC_INPUT,    /* not an option */
+	GCC_COMPILE,  /* -c */
+	GCC_ASSEMBLY, /* -S */
 	GCC_OUTPUT,
-	GCC_LANGUAGE,    /* -x */
+	GCC_LANGUAGE, /* -x */
 	GCC_INCLUDE_DIR,
 	GCC_INCLUDE_FILE,
 	GCC_MACRO_FILE,  /* -imacros */
@@ -27,7 +27,12 @@ enum gcc_kind {
 	GCC_LINK_SCRIPT, /* -T */
 	GCC_FOR_AS,      /* -Wa, -Xassembler */
 	GCC_FOR_CPP,     /* -Wp, -Xpreprocessor */
-	GCC_MD, GCC_MMD, GCC_MP, GCC_MF, GCC_MT, GCC_MQ,
+	GCC_MD,
+	GCC_MMD,
+	GCC_MP,
+	GCC_MF,
+	GCC_MT,
+	GCC_MQ,
 };
 
 struct gcc_option {
@@ -41,10 +46,13 @@ struct gcc_option {
 struct gcc_option gcc_next(const struct strv *argv, size_t *at);
 
 enum gcc_language {
-	LANGUAGE_NONE,  /* for the linker */
-	LANGUAGE_C, LANGUAGE_CXX,
-	LANGUAGE_C_PLAIN, LANGUAGE_CXX_PLAIN, /* preprocessed already */
-	LANGUAGE_ASM, LANGUAGE_ASM_CPP,
+	LANGUAGE_NONE, /* for the linker */
+	LANGUAGE_C,
+	LANGUAGE_CXX,
+	LANGUAGE_C_PLAIN,
+	LANGUAGE_CXX_PLAIN, /* preprocessed already */
+	LANGUAGE_ASM,
+	LANGUAGE_ASM_CPP,
 	LANGUAGE_OTHER, /* not modelled */
 };
 

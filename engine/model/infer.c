@@ -16,13 +16,21 @@
 
 /* What configure and its like compile and want an answer to at once. */
 static const char *const eager_by_default[] = {
-	"conftest*", "a.out", "ztest[0-9]*", "cmTC_*", "testfile*", "sanitycheck*",
-	"*/CMakeFiles/CMakeScratch/*", "*/CMakeFiles/CMakeTmp/*", "*/CMakeFiles/[0-9]*/Compiler*",
-	"*/meson-private/*", "*/.tmp_[0-9]*/*",
+	"conftest*",
+	"a.out",
+	"ztest[0-9]*",
+	"cmTC_*",
+	"testfile*",
+	"sanitycheck*",
+	"*/CMakeFiles/CMakeScratch/*",
+	"*/CMakeFiles/CMakeTmp/*",
+	"*/CMakeFiles/[0-9]*/Compiler*",
+	"*/meson-private/*",
+	"*/.tmp_[0-9]*/*",
 };
 
 struct output {
-	char *path;    /* real, absolute */
+	char *path; /* real, absolute */
 	mode_t mode;
 };
 
@@ -52,13 +60,14 @@ static void work_release(struct work *w)
 }
 
 static void add_answer_file(struct infer_answer *a, const char *path, mode_t mode, char *bytes,
-			    size_t len)
+                            size_t len)
 {
 	array_grow(a->files, a->file_count, a->file_capacity);
 	a->files[a->file_count++] = (struct infer_file){ xstrdup(path), mode, bytes, len };
 }
 
-/* --- the files as a model sees them ------------------------------------------------------------ */
+/* --- the files as a model sees them ------------------------------------------------------------
+ */
 
 static enum view_kind see_kind(void *arg, const char *path)
 {
@@ -96,7 +105,7 @@ static bool is_what_it_is_called(struct work *w, const char *base)
 	struct view_file f = { 0 };
 	const char *real_base = NULL;
 	bool same = view_look(w->v, w->request->tool, &f, NULL, NULL) == 0 && f.kind == VIEW_FILE &&
-		    model_find(path_base(f.real_path), &real_base) == model_find(base, NULL);
+	            model_find(path_base(f.real_path), &real_base) == model_find(base, NULL);
 	view_file_release(&f);
 	return same;
 }
@@ -124,7 +133,8 @@ static void make_plan(struct work *w)
 	model(&call, &w->plan);
 }
 
-/* --- outputs ------------------------------------------------------------------------------------ */
+/* --- outputs ------------------------------------------------------------------------------------
+ */
 
 static bool is_eager(const struct infer_request *q, const char *path)
 {
@@ -147,7 +157,8 @@ static int locate_output(struct work *w, const char *path, char **out, struct er
 	const char *base = path_base(path);
 	struct view_file f = { 0 };
 	int r = view_look(w->v, dir, &f, &w->in.shared, err);
-	bool usable = r == 0 && f.kind == VIEW_DIR && *base && strcmp(base, ".") && strcmp(base, "..");
+	bool usable =
+	        r == 0 && f.kind == VIEW_DIR && *base && strcmp(base, ".") && strcmp(base, "..");
 	if (usable)
 		*out = xformat("%s/%s", strcmp(f.real_path, "/") ? f.real_path : "", base);
 	view_file_release(&f);
@@ -192,7 +203,8 @@ static int check_outputs(struct work *w, struct error *err)
 	return 0;
 }
 
-/* --- inputs ------------------------------------------------------------------------------------- */
+/* --- inputs -------------------------------------------------------------------------------------
+ */
 
 static int add_reads(struct work *w, struct error *err)
 {
@@ -235,15 +247,17 @@ static int add_inputs(struct work *w, struct error *err)
 	return r;
 }
 
-/* --- the thunk ---------------------------------------------------------------------------------- */
+/* --- the thunk ----------------------------------------------------------------------------------
+ */
 
 /* The variables a modelled tool heeds. */
 static bool is_heeded(const struct plan *p, const char *variable)
 {
-	static const char *const always[] = { "LANG=", "LANGUAGE=", "LC_", "SOURCE_DATE_EPOCH=",
-					      "GNUTARGET=", "POSIXLY_CORRECT=" };
+	static const char *const always[] = {
+		"LANG=", "LANGUAGE=", "LC_", "SOURCE_DATE_EPOCH=", "GNUTARGET=", "POSIXLY_CORRECT="
+	};
 	static const char *const compiling[] = { "CPATH=", "C_INCLUDE_PATH=", "CPLUS_INCLUDE_PATH=",
-						 "OBJC_INCLUDE_PATH=" };
+		                                 "OBJC_INCLUDE_PATH=" };
 	static const char *const linking[] = { "LIBRARY_PATH=", "LD_RUN_PATH=", "LDEMULATION=" };
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		if (after(variable, always[i]))
@@ -296,7 +310,7 @@ static int add_args(const struct work *w, struct thunk *t, struct error *err)
 	const struct strv *args = p->native ? &spelled : &p->args;
 	const char *name = args->items[0];
 	bool as_given = strchr(name, '/') ? strcmp(name, w->request->tool) == 0
-					  : bare_name_is_found(w->request->tool);
+	                                  : bare_name_is_found(w->request->tool);
 	strv_add(&t->args, as_given ? name : w->request->tool);
 	for (size_t i = 1; i < args->count; i++)
 		strv_add(&t->args, args->items[i]);
@@ -349,7 +363,8 @@ static int make_thunk(struct work *w, struct digest *out, struct error *err)
 	return r < 0 ? r : thunk_save(view_store(w->v), &t, out, err);
 }
 
-/* --- answers ------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------------
+ */
 
 static int add_placeholder(struct work *w, size_t i, const struct ref *ref, struct error *err)
 {
@@ -357,7 +372,7 @@ static int add_placeholder(struct work *w, size_t i, const struct ref *ref, stru
 	int r = placeholder_encode(ref, bytes, err);
 	if (r == 0)
 		add_answer_file(w->answer, w->outputs[i].path, w->outputs[i].mode, steal(&bytes),
-				PLACEHOLDER_SIZE);
+		                PLACEHOLDER_SIZE);
 	return r;
 }
 
@@ -420,8 +435,8 @@ static int read_discovery(struct work *w, size_t count, struct error *err)
 		return error_set(err, -ENODATA, "the compiler does not preprocess this");
 	w->headers = xcalloc(count, sizeof(*w->headers));
 	w->header_count = count;
-	return discovery_read(&w->plan, q->discovery ? q->discovery : "", q->discovery_len, w->headers,
-			      w->header_count, err);
+	return discovery_read(&w->plan, q->discovery ? q->discovery : "", q->discovery_len,
+	                      w->headers, w->header_count, err);
 }
 
 static int answer_thunk(struct work *w, struct error *err)
@@ -433,7 +448,9 @@ static int answer_thunk(struct work *w, struct error *err)
 	if (r == 0)
 		r = make_thunk(w, &a->thunk, err);
 	for (size_t i = 0; r == 0 && i < w->plan.output_count; i++) {
-		struct ref ref = { .kind = REF_THUNK, .digest = a->thunk, .output = w->outputs[i].path + 1 };
+		struct ref ref = { .kind = REF_THUNK,
+			           .digest = a->thunk,
+			           .output = w->outputs[i].path + 1 };
 		r = add_placeholder(w, i, &ref, err);
 	}
 	if (r < 0)
@@ -484,7 +501,7 @@ static bool is_ordinary(int code)
 }
 
 int infer_ask(struct mount_table *mounts, struct store *store, struct index *index,
-	      const struct infer_request *request, struct infer_answer *out, struct error *err)
+              const struct infer_request *request, struct infer_answer *out, struct error *err)
 {
 	if (!request->cwd || request->cwd[0] != '/' || !request->tool || request->tool[0] != '/')
 		return error_set(err, -EINVAL, "a request without an absolute directory and tool");

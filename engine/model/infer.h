@@ -14,18 +14,18 @@
 #include "engine/model/view.h"
 
 struct infer_request {
-	struct strv argv;      /* argv[0] as the caller wrote it: "gcc", "/usr/bin/ar" */
-	struct strv env;       /* whole environment, stand-ins' own variables taken out */
-	char *cwd;             /* absolute, as the caller sees it ($PWD if it names the same place) */
-	char *tool;            /* absolute path of the real program, outside the stand-ins */
+	struct strv argv; /* argv[0] as the caller wrote it: "gcc", "/usr/bin/ar" */
+	struct strv env;  /* whole environment, stand-ins' own variables taken out */
+	char *cwd;        /* absolute, as the caller sees it ($PWD if it names the same place) */
+	char *tool;       /* absolute path of the real program, outside the stand-ins */
 	mode_t umask;
-	bool inside_tool;      /* called by a tool itself (COLLECT_GCC): never lazy */
-	struct strv eager;     /* globs, matched against each output's path and its last component */
+	bool inside_tool;  /* called by a tool itself (COLLECT_GCC): never lazy */
+	struct strv eager; /* globs, matched against each output's path and its last component */
 	/* The second round, after INFER_DISCOVER: what the asked command printed. */
 	bool discovered;
-	char *discovery;       /* its standard output */
+	char *discovery; /* its standard output */
 	size_t discovery_len;
-	int discovery_status;  /* its exit status */
+	int discovery_status; /* its exit status */
 };
 
 void infer_request_release(struct infer_request *r);
@@ -38,9 +38,9 @@ enum infer_kind {
 };
 
 struct infer_file {
-	char *path;    /* absolute */
-	mode_t mode;   /* the umask already applied */
-	char *bytes;   /* a placeholder, or a depfile's text */
+	char *path;  /* absolute */
+	mode_t mode; /* the umask already applied */
+	char *bytes; /* a placeholder, or a depfile's text */
 	size_t len;
 };
 
@@ -58,7 +58,7 @@ struct infer_answer {
 void infer_answer_release(struct infer_answer *a);
 
 int infer_ask(struct mount_table *mounts, struct store *store, struct index *index,
-	      const struct infer_request *request, struct infer_answer *out, struct error *err);
+              const struct infer_request *request, struct infer_answer *out, struct error *err);
 
 /* Whether a program of this name has a model: gcc, gcc-12, x86_64-linux-gnu-gcc-12, ar, ...
  * For `ggfs infer`, which makes one stand-in for each such program found on PATH. */

@@ -1,4 +1,5 @@
-/* Requests and answers as values: apart from the models, for the stand-in that only passes them on. */
+/* Requests and answers as values: apart from the models, for the stand-in that only passes them on.
+ */
 #include "engine/model/infer.h"
 
 void infer_request_release(struct infer_request *r)

@@ -23,9 +23,8 @@ static int add(struct inputs *in, const char *path, enum where where, struct err
 	int r = view_look(in->v, full, &f, &in->shared, err);
 	if (r < 0)
 		return r;
-	bool shared = where == SHARED ||
-		      (where == BY_PLACE && f.real_path &&
-		       !mount_table_covers(view_mounts(in->v), f.real_path));
+	bool shared = where == SHARED || (where == BY_PLACE && f.real_path &&
+	                                  !mount_table_covers(view_mounts(in->v), f.real_path));
 	if (f.kind == VIEW_ABSENT)
 		r = error_set(err, -ENOENT, "%s is not there", path);
 	else if (f.kind == VIEW_DIR)
@@ -33,8 +32,8 @@ static int add(struct inputs *in, const char *path, enum where where, struct err
 	else if (f.kind == VIEW_OTHER)
 		r = error_set(err, -EINVAL, "%s is no ordinary file", path);
 	else
-		r = view_input_file(in->v, &f, shared && f.kind != VIEW_LAZY ? &in->shared : &in->single,
-				    err);
+		r = view_input_file(in->v, &f,
+		                    shared && f.kind != VIEW_LAZY ? &in->shared : &in->single, err);
 	view_file_release(&f);
 	return r;
 }

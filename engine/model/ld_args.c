@@ -54,49 +54,152 @@ static const struct {
 
 /* Options whose value, if there is one, is joined by '='. */
 static const char *const joined[] = {
-	"build-id",   "hash-style",	"unresolved-symbols", "compress-debug-sections",
-	"sort-section", "sort-common",	"orphan-handling",    "pack-dyn-relocs",
-	"max-page-size", "common-page-size", "stack", "spare-dynamic-tags",
-	"package-metadata", "ctf-share-types", "reduce-memory-overheads",
+	"build-id",
+	"hash-style",
+	"unresolved-symbols",
+	"compress-debug-sections",
+	"sort-section",
+	"sort-common",
+	"orphan-handling",
+	"pack-dyn-relocs",
+	"max-page-size",
+	"common-page-size",
+	"stack",
+	"spare-dynamic-tags",
+	"package-metadata",
+	"ctf-share-types",
+	"reduce-memory-overheads",
 };
 
 static const char *const flags[] = {
-	"shared", "Bshareable", "pie", "pic-executable", "no-pie", "Bsymbolic",
-	"Bsymbolic-functions", "export-dynamic", "no-export-dynamic", "relocatable", "strip-all",
-	"strip-debug", "discard-all", "discard-locals", "discard-none", "nostdlib", "emit-relocs",
-	"as-needed", "no-as-needed", "whole-archive", "no-whole-archive", "start-group",
-	"end-group", "start-lib", "end-lib", "gc-sections", "no-gc-sections", "eh-frame-hdr",
-	"no-eh-frame-hdr", "push-state", "pop-state", "no-undefined", "allow-shlib-undefined",
-	"no-allow-shlib-undefined", "allow-multiple-definition", "warn-common", "fatal-warnings",
-	"no-fatal-warnings", "no-warn-rwx-segments", "warn-rwx-segments", "no-warn-execstack",
-	"warn-execstack", "no-warnings", "no-warn-mismatch", "warn-once", "warn-section-align",
-	"warn-shared-textrel", "warn-textrel", "warn-alternate-em", "warn-unresolved-symbols",
-	"error-unresolved-symbols", "no-ld-generated-unwind-info", "ld-generated-unwind-info",
-	"no-dynamic-linker", "use-android-relr-tags", "relax", "no-relax", "no-keep-memory",
-	"no-omagic", "omagic", "nmagic", "no-define-common", "define-common", "no-demangle",
-	"demangle", "enable-new-dtags", "disable-new-dtags", "no-add-needed", "add-needed",
-	"copy-dt-needed-entries", "no-copy-dt-needed-entries", "no-accept-unknown-input-arch",
-	"accept-unknown-input-arch", "no-undefined-version", "undefined-version",
-	"default-symver", "dynamic-list-data", "dynamic-list-cpp-new", "dynamic-list-cpp-typeinfo",
-	"sort-common", "split-by-file", "traditional-format", "no-check-sections",
-	"check-sections", "force-exe-suffix", "no-strip-discarded", "strip-discarded",
-	"no-print-gc-sections", "force-group-allocation", "ctf-variables", "no-ctf-variables",
-	"no-threads", "threads", "enable-linker-version", "disable-linker-version",
-	"EL", "EB", "noinhibit-exec",
+	"shared",
+	"Bshareable",
+	"pie",
+	"pic-executable",
+	"no-pie",
+	"Bsymbolic",
+	"Bsymbolic-functions",
+	"export-dynamic",
+	"no-export-dynamic",
+	"relocatable",
+	"strip-all",
+	"strip-debug",
+	"discard-all",
+	"discard-locals",
+	"discard-none",
+	"nostdlib",
+	"emit-relocs",
+	"as-needed",
+	"no-as-needed",
+	"whole-archive",
+	"no-whole-archive",
+	"start-group",
+	"end-group",
+	"start-lib",
+	"end-lib",
+	"gc-sections",
+	"no-gc-sections",
+	"eh-frame-hdr",
+	"no-eh-frame-hdr",
+	"push-state",
+	"pop-state",
+	"no-undefined",
+	"allow-shlib-undefined",
+	"no-allow-shlib-undefined",
+	"allow-multiple-definition",
+	"warn-common",
+	"fatal-warnings",
+	"no-fatal-warnings",
+	"no-warn-rwx-segments",
+	"warn-rwx-segments",
+	"no-warn-execstack",
+	"warn-execstack",
+	"no-warnings",
+	"no-warn-mismatch",
+	"warn-once",
+	"warn-section-align",
+	"warn-shared-textrel",
+	"warn-textrel",
+	"warn-alternate-em",
+	"warn-unresolved-symbols",
+	"error-unresolved-symbols",
+	"no-ld-generated-unwind-info",
+	"ld-generated-unwind-info",
+	"no-dynamic-linker",
+	"use-android-relr-tags",
+	"relax",
+	"no-relax",
+	"no-keep-memory",
+	"no-omagic",
+	"omagic",
+	"nmagic",
+	"no-define-common",
+	"define-common",
+	"no-demangle",
+	"demangle",
+	"enable-new-dtags",
+	"disable-new-dtags",
+	"no-add-needed",
+	"add-needed",
+	"copy-dt-needed-entries",
+	"no-copy-dt-needed-entries",
+	"no-accept-unknown-input-arch",
+	"accept-unknown-input-arch",
+	"no-undefined-version",
+	"undefined-version",
+	"default-symver",
+	"dynamic-list-data",
+	"dynamic-list-cpp-new",
+	"dynamic-list-cpp-typeinfo",
+	"sort-common",
+	"split-by-file",
+	"traditional-format",
+	"no-check-sections",
+	"check-sections",
+	"force-exe-suffix",
+	"no-strip-discarded",
+	"strip-discarded",
+	"no-print-gc-sections",
+	"force-group-allocation",
+	"ctf-variables",
+	"no-ctf-variables",
+	"no-threads",
+	"threads",
+	"enable-linker-version",
+	"disable-linker-version",
+	"EL",
+	"EB",
+	"noinhibit-exec",
 };
 
 /* Options of one letter whose value is joined or the next argument. */
 static enum ld_kind letter_kind(char letter)
 {
 	switch (letter) {
-	case 'L': return LD_SEARCH_DIR;
-	case 'l': return LD_LIBRARY;
-	case 'T': return LD_SCRIPT;
-	case 'o': return LD_OUTPUT;
-	case 'm': return LD_EMULATION;
-	case 'e': case 'u': case 'z': case 'h': case 'I': case 'b': case 'A': case 'a': case 'F':
-	case 'f': case 'G': return LD_FLAG;
-	default: return LD_REFUSED;
+	case 'L':
+		return LD_SEARCH_DIR;
+	case 'l':
+		return LD_LIBRARY;
+	case 'T':
+		return LD_SCRIPT;
+	case 'o':
+		return LD_OUTPUT;
+	case 'm':
+		return LD_EMULATION;
+	case 'e':
+	case 'u':
+	case 'z':
+	case 'h':
+	case 'I':
+	case 'b':
+	case 'A':
+	case 'a':
+	case 'F':
+	case 'f':
+	case 'G':
+		return LD_FLAG;
+	default:
+		return LD_REFUSED;
 	}
 }
 
@@ -130,7 +233,7 @@ static bool in_list(const char *const *list, size_t count, const char *name, siz
 #define LISTED(list, name, len) in_list(list, sizeof(list) / sizeof(list[0]), name, len)
 
 static struct ld_arg with_value(enum ld_kind kind, const char *value, const struct strv *args,
-				size_t *at)
+                                size_t *at)
 {
 	if (value)
 		return (struct ld_arg){ kind, value };
@@ -139,8 +242,7 @@ static struct ld_arg with_value(enum ld_kind kind, const char *value, const stru
 	return (struct ld_arg){ kind, args->items[(*at)++] };
 }
 
-static bool named_option(const char *name, const struct strv *args, size_t *at,
-			 struct ld_arg *out)
+static bool named_option(const char *name, const struct strv *args, size_t *at, struct ld_arg *out)
 {
 	const char *equals = strchr(name, '=');
 	size_t len = equals ? (size_t)(equals - name) : strlen(name);

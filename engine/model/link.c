@@ -17,7 +17,7 @@ struct link {
 	struct strv dirs;                /* -L in order, then the linker's own */
 	struct strv rpaths, rpath_links; /* directories */
 	const char *emulation;
-	bool archives_only;              /* -static, -Bstatic in force */
+	bool archives_only; /* -static, -Bstatic in force */
 	unsigned depth;
 };
 
@@ -85,7 +85,8 @@ static char *find_in(struct link *l, const struct strv *dirs, const char *name)
 	return NULL;
 }
 
-/* --- -l ----------------------------------------------------------------------------------------- */
+/* --- -l -----------------------------------------------------------------------------------------
+ */
 
 static int follow_library(struct link *l, const char *name, struct error *err)
 {
@@ -106,7 +107,8 @@ static int follow_library(struct link *l, const char *name, struct error *err)
 	return follow_file(l, found, err);
 }
 
-/* --- scripts ------------------------------------------------------------------------------------ */
+/* --- scripts ------------------------------------------------------------------------------------
+ */
 
 /* One word of a linker script; punctuation stands alone. False at the end. */
 static bool next_word(const char **at, const char *end, struct buf *word)
@@ -168,7 +170,8 @@ static bool ends_with(const char *text, const char *suffix)
 
 /* INPUT and GROUP name files; INCLUDE another script; in SECTIONS a plain object name is a file
  * as well, if there is one. */
-static int follow_script(struct link *l, const char *path, const struct buf *text, struct error *err)
+static int follow_script(struct link *l, const char *path, const struct buf *text,
+                         struct error *err)
 {
 	const char *at = text->data, *end = text->data + text->len;
 	scoped_buf struct buf word = BUF_INIT;
@@ -188,21 +191,23 @@ static int follow_script(struct link *l, const char *path, const struct buf *tex
 			if (strcmp(w, "AS_NEEDED") != 0)
 				r = follow_named(l, path, w, err);
 			includes = false;
-		} else if (strcmp(w, "INPUT") == 0 || strcmp(w, "GROUP") == 0 || strcmp(w, "STARTUP") == 0) {
+		} else if (strcmp(w, "INPUT") == 0 || strcmp(w, "GROUP") == 0 ||
+		           strcmp(w, "STARTUP") == 0) {
 			lists = true;
 		} else if (strcmp(w, "INCLUDE") == 0) {
 			includes = true;
 		} else if (strcmp(w, "OUTPUT") == 0 || strcmp(w, "SEARCH_DIR") == 0) {
 			r = error_set(err, -ENODATA, "%s uses %s", path, w);
 		} else if ((ends_with(w, ".o") || ends_with(w, ".a")) && !strpbrk(w, "*?[") &&
-			   is_candidate(l, w)) {
+		           is_candidate(l, w)) {
 			r = follow_file(l, w, err);
 		}
 	}
 	return r;
 }
 
-/* --- shared libraries --------------------------------------------------------------------------- */
+/* --- shared libraries ---------------------------------------------------------------------------
+ */
 
 /* Libraries that the loader's own configuration finds, as the linker reads it too. */
 static int follow_configured(struct link *l, const char *name, bool is64, struct error *err)
@@ -240,7 +245,8 @@ static int follow_needed(struct link *l, const struct elf *e, const char *path, 
 		scoped_free char *found = strchr(name, '/') ? xstrdup(name) : NULL;
 		for (size_t k = 0; !found && k < 4; k++)
 			found = find_in(l, places[k], name);
-		int r = found ? follow_file(l, found, err) : follow_configured(l, name, e->is64, err);
+		int r = found ? follow_file(l, found, err)
+		              : follow_configured(l, name, e->is64, err);
 		if (r < 0 && !(r == -ENOENT && found && strchr(name, '/')))
 			return r;
 	}
@@ -264,16 +270,18 @@ static int follow_lazy_shared(struct link *l, const struct view_file *f, struct 
 	if (!strv_contains(&t.args, "-shared") && !strv_contains(&t.args, "--shared"))
 		return 0;
 	for (size_t i = 0; i < t.inputs.count; i++)
-		if (t.inputs.entries[i].kind == ENTRY_FILE && is_shared_name(t.inputs.entries[i].path))
+		if (t.inputs.entries[i].kind == ENTRY_FILE &&
+		    is_shared_name(t.inputs.entries[i].path))
 			return error_set(err, -ENODATA, "%s, not made yet, is linked with /%s",
-					 f->real_path, t.inputs.entries[i].path);
+			                 f->real_path, t.inputs.entries[i].path);
 	for (size_t i = 0; i < t.set_count; i++) {
 		scoped_buf struct buf text = BUF_INIT;
 		scoped_manifest struct manifest m = MANIFEST_INIT;
-		if (store_get_bytes(view_store(l->in->v), &t.sets[i].digest, MANIFEST_BYTES_MAX, &text,
-				    err) < 0 ||
+		if (store_get_bytes(view_store(l->in->v), &t.sets[i].digest, MANIFEST_BYTES_MAX,
+		                    &text, err) < 0 ||
 		    manifest_decode(text.data, text.len, &m, err) < 0)
-			return error_set(err, -ENODATA, "the inputs of %s cannot be read", f->real_path);
+			return error_set(err, -ENODATA, "the inputs of %s cannot be read",
+			                 f->real_path);
 		for (size_t k = 0; k < m.count; k++) {
 			if (m.entries[k].kind != ENTRY_FILE || !is_shared_name(m.entries[k].path))
 				continue;
@@ -286,7 +294,8 @@ static int follow_lazy_shared(struct link *l, const struct view_file *f, struct 
 	return 0;
 }
 
-/* --- files -------------------------------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------------------------------
+ */
 
 static bool is_text(const char *head, size_t len)
 {
@@ -312,7 +321,8 @@ static int follow_contents(struct link *l, const struct view_file *f, struct err
 	char head[64];
 	ssize_t n = pread_full(fd, head, sizeof(head), 0);
 	if (n < 0)
-		return error_set(err, (int)n, "cannot read %s: %s", f->real_path, strerror((int)-n));
+		return error_set(err, (int)n, "cannot read %s: %s", f->real_path,
+		                 strerror((int)-n));
 	if (n >= 3 && head[0] == '!' && head[1] == '<')
 		return archive_follow(l->in, f, err);
 	if (!is_text(head, (size_t)n))
@@ -373,25 +383,35 @@ static int follow_arg(struct link *l, const struct ld_arg *a, struct error *err)
 {
 	scoped_free char *found = NULL;
 	switch (a->kind) {
-	case LD_STATIC: l->archives_only = true; return 0;
-	case LD_DYNAMIC: l->archives_only = false; return 0;
-	case LD_FILE: return follow_file(l, a->text, err);
-	case LD_LIBRARY: return follow_library(l, a->text, err);
-	case LD_TEXT: return inputs_add(l->in, a->text, err);
+	case LD_STATIC:
+		l->archives_only = true;
+		return 0;
+	case LD_DYNAMIC:
+		l->archives_only = false;
+		return 0;
+	case LD_FILE:
+		return follow_file(l, a->text, err);
+	case LD_LIBRARY:
+		return follow_library(l, a->text, err);
+	case LD_TEXT:
+		return inputs_add(l->in, a->text, err);
 	case LD_SCRIPT:
 		if (is_candidate(l, a->text))
 			return follow_file(l, a->text, err);
 		found = find_in(l, &l->dirs, a->text);
 		if (!found)
-			return error_set(err, -ENOENT, "linker script %s is not to be found", a->text);
+			return error_set(err, -ENOENT, "linker script %s is not to be found",
+			                 a->text);
 		return follow_file(l, found, err);
-	case LD_REFUSED: return error_set(err, -ENODATA, "linker option %s", a->text);
-	default: return 0;
+	case LD_REFUSED:
+		return error_set(err, -ENODATA, "linker option %s", a->text);
+	default:
+		return 0;
 	}
 }
 
 int link_follow(struct inputs *in, const struct toolchain *t, const struct plan *p,
-		struct error *err)
+                struct error *err)
 {
 	struct link l = { .in = in, .t = t };
 	scoped_strv struct strv behind = STRV_INIT;

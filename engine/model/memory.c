@@ -89,7 +89,7 @@ static struct file_key key_of(const struct stat *st)
 static struct file_slot *file_slot(struct file_slot *slots, size_t size, const struct file_key *key)
 {
 	uint64_t h = key->ino * 0x9e3779b97f4a7c15u ^ key->dev ^
-		     (uint64_t)key->mtime.tv_nsec * 0xff51afd7ed558ccdu;
+	             (uint64_t)key->mtime.tv_nsec * 0xff51afd7ed558ccdu;
 	for (size_t at = h ^ h >> 32;; at++) {
 		struct file_slot *slot = &slots[at & (size - 1)];
 		if (!slot->used || memcmp(&slot->key, key, sizeof(*key)) == 0)

@@ -19,7 +19,7 @@ enum { MEMORY_FILES_MAX = 1 << 18, MEMORY_TEXTS_MAX = 4096 };
 struct memory;
 
 struct memory *memory_new(void);
-void memory_free(struct memory *m); /* NULL is fine */
+void memory_free(struct memory *m);                       /* NULL is fine */
 struct memory *mount_table_memory(struct mount_table *t); /* borrowed, as long as t */
 
 /* Digests of files, in front of the index: only what the index vouches for is put here. */

@@ -12,7 +12,7 @@
 struct mount {
 	char *path; /* without a slash at its end */
 	size_t len;
-	int fd;     /* of the backing directory */
+	int fd; /* of the backing directory */
 	atomic_int references;
 };
 

@@ -10,12 +10,18 @@ static const struct {
 	model_fn *plan;
 	bool decorated; /* also with a target before and a version behind it */
 } models[] = {
-	{ "gcc", gcc_plan, true },     { "g++", gcc_plan, true },
-	{ "cc", gcc_plan, true },      { "c++", gcc_plan, true },
-	{ "as", as_plan, true },       { "ld", ld_plan, true },
-	{ "ld.bfd", ld_plan, true },   { "ar", ar_plan, true },
-	{ "ranlib", ranlib_plan, true }, { "strip", strip_plan, true },
-	{ "objcopy", objcopy_plan, true }, { "cp", cp_plan, false },
+	{ "gcc", gcc_plan, true },
+	{ "g++", gcc_plan, true },
+	{ "cc", gcc_plan, true },
+	{ "c++", gcc_plan, true },
+	{ "as", as_plan, true },
+	{ "ld", ld_plan, true },
+	{ "ld.bfd", ld_plan, true },
+	{ "ar", ar_plan, true },
+	{ "ranlib", ranlib_plan, true },
+	{ "strip", strip_plan, true },
+	{ "objcopy", objcopy_plan, true },
+	{ "cp", cp_plan, false },
 	{ "install", install_plan, false },
 };
 

@@ -70,9 +70,9 @@ struct plan_source {
 };
 
 struct plan {
-	bool real;    /* not lazy: reason says why */
+	bool real; /* not lazy: reason says why */
 	char *reason;
-	bool copy;    /* each output stands for just what the read of the same place stands for */
+	bool copy; /* each output stands for just what the read of the same place stands for */
 
 	struct strv args;           /* the function's argument vector */
 	struct strv reads;          /* files that must be there */
@@ -84,20 +84,20 @@ struct plan {
 
 	struct plan_source *sources;
 	size_t source_count, source_capacity;
-	struct strv discover;       /* driver arguments for header discovery, sources not among them */
+	struct strv discover; /* driver arguments for header discovery, sources not among them */
 	struct strv discover_sources; /* the sources with their -x, in order */
-	bool discover_text;         /* by preprocessing: see discovery.h */
-	bool native;                /* -march=native and its like are to be spelled out */
+	bool discover_text;           /* by preprocessing: see discovery.h */
+	bool native;                  /* -march=native and its like are to be spelled out */
 
 	bool link;
-	struct strv search_dirs;    /* -L, which the driver puts before all else */
-	struct strv ld_args;        /* the caller's own part of the linker's arguments, in order */
-	struct strv driver_flags;   /* what decides the rest of them; empty for ld itself */
-	bool direct_ld;             /* ld_args is all there is */
-	char *linker;               /* "ld", "ld.gold", ... */
+	struct strv search_dirs;  /* -L, which the driver puts before all else */
+	struct strv ld_args;      /* the caller's own part of the linker's arguments, in order */
+	struct strv driver_flags; /* what decides the rest of them; empty for ld itself */
+	bool direct_ld;           /* ld_args is all there is */
+	char *linker;             /* "ld", "ld.gold", ... */
 
-	bool archive_members;       /* archives among reads may be thin: their members too */
-	bool if_deterministic;      /* lazy only if the tool writes no times and owners by default */
+	bool archive_members;  /* archives among reads may be thin: their members too */
+	bool if_deterministic; /* lazy only if the tool writes no times and owners by default */
 };
 
 #define PLAN_INIT ((struct plan){ 0 })
@@ -117,7 +117,7 @@ struct plan_source *plan_add_source(struct plan *p, const char *path);
 
 typedef void model_fn(const struct call *call, struct plan *out);
 model_fn gcc_plan, as_plan, ld_plan, ar_plan, ranlib_plan, strip_plan, objcopy_plan, cp_plan,
-	install_plan;
+        install_plan;
 
 /* The model for a program of this name, or NULL. base (may be NULL) is set to the plain name:
  * "gcc" for x86_64-linux-gnu-gcc-12. */
@@ -144,20 +144,20 @@ char *path_dir_prefix(const char *path);
  * The linker's arguments, one after another. Shared by ld and by gcc's -Wl.
  */
 enum ld_kind {
-	LD_FILE,       /* an object, archive, shared library or script, by path */
-	LD_LIBRARY,    /* -lNAME; text is NAME (":file" for an exact name) */
+	LD_FILE,    /* an object, archive, shared library or script, by path */
+	LD_LIBRARY, /* -lNAME; text is NAME (":file" for an exact name) */
 	LD_SEARCH_DIR,
-	LD_SCRIPT,     /* -T and its like: searched for along the search directories as well */
-	LD_TEXT,       /* version script, symbol list: a file that names no others */
-	LD_STATIC,     /* from here on -l looks for archives only */
+	LD_SCRIPT, /* -T and its like: searched for along the search directories as well */
+	LD_TEXT,   /* version script, symbol list: a file that names no others */
+	LD_STATIC, /* from here on -l looks for archives only */
 	LD_DYNAMIC,
 	LD_RPATH,
 	LD_RPATH_LINK,
 	LD_EMULATION,
 	LD_OUTPUT,
-	LD_MAP,        /* a further output */
-	LD_FLAG,       /* nothing that names a file */
-	LD_REFUSED,    /* not understood, or answers on standard output: text says which */
+	LD_MAP,     /* a further output */
+	LD_FLAG,    /* nothing that names a file */
+	LD_REFUSED, /* not understood, or answers on standard output: text says which */
 };
 
 struct ld_arg {

@@ -32,7 +32,7 @@ static char *next_word(const char **text)
 }
 
 static int expand_one(const char *arg, const struct files *files, struct strv *out,
-		      unsigned *budget)
+                      unsigned *budget)
 {
 	if (out->count >= PLAN_ARGS_MAX)
 		return -E2BIG;
@@ -63,7 +63,7 @@ int response_expand(const struct strv *argv, const struct files *files, struct s
 	unsigned budget = RESPONSE_FILES_MAX;
 	for (size_t i = 0; i < argv->count; i++) {
 		int r = i == 0 ? (strv_add(out, argv->items[0]), 0)
-			       : expand_one(argv->items[i], files, out, &budget);
+		               : expand_one(argv->items[i], files, out, &budget);
 		if (r < 0)
 			return r;
 	}

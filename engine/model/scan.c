@@ -179,7 +179,8 @@ static bool scan_directive(const char *text, size_t len, const char *word, struc
 {
 	const char *end = text + len;
 	size_t word_len = strlen(word);
-	for (const char *c = text; (c = memmem(c, (size_t)(end - c), word, word_len)); c += word_len) {
+	for (const char *c = text; (c = memmem(c, (size_t)(end - c), word, word_len));
+	     c += word_len) {
 		if (c > text && word_char(c[-1]))
 			continue;
 		if (c + word_len < end && word_char(c[word_len]))

@@ -13,14 +13,14 @@
 #include "common/buf.h"
 
 struct facts {
-	bool includes_binary;  /* .incbin or .include: read by the assembler */
-	bool dates;            /* __DATE__, __TIME__ */
-	bool timestamp;        /* __TIMESTAMP__ */
-	bool file_dates;       /* #pragma GCC dependency, which compares times of files */
-	bool text_matters;     /* what -M overlooks: __COUNTER__, push_macro by _Pragma */
-	bool asks_computed;    /* __has_include of something that is no literal */
-	struct strv dotted;    /* includes whose names hold "..", without quotes */
-	struct strv asked;     /* names __has_include asks for, with their first quote: "<a.h" */
+	bool includes_binary; /* .incbin or .include: read by the assembler */
+	bool dates;           /* __DATE__, __TIME__ */
+	bool timestamp;       /* __TIMESTAMP__ */
+	bool file_dates;      /* #pragma GCC dependency, which compares times of files */
+	bool text_matters;    /* what -M overlooks: __COUNTER__, push_macro by _Pragma */
+	bool asks_computed;   /* __has_include of something that is no literal */
+	struct strv dotted;   /* includes whose names hold "..", without quotes */
+	struct strv asked;    /* names __has_include asks for, with their first quote: "<a.h" */
 };
 
 void facts_release(struct facts *f);

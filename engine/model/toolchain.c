@@ -6,7 +6,8 @@
 #include "engine/model/infer.h"
 #include "engine/model/view_impl.h"
 
-/* --- programs ---------------------------------------------------------------------------------- */
+/* --- programs ----------------------------------------------------------------------------------
+ */
 
 static bool is_there(struct view *v, const char *path)
 {
@@ -53,7 +54,7 @@ static char *search_caller_path(const struct toolchain *t, const char *name)
 }
 
 static int ask_one(const struct toolchain *t, const char *option, const char *name, char **out,
-		   struct error *err)
+                   struct error *err)
 {
 	scoped_strv struct strv argv = STRV_INIT, lines = STRV_INIT;
 	strv_add(&argv, t->tool);
@@ -84,19 +85,17 @@ int toolchain_program(const struct toolchain *t, const char *name, char **out, s
 	return 0;
 }
 
-/* --- the set ------------------------------------------------------------------------------------ */
+/* --- the set ------------------------------------------------------------------------------------
+ */
 
 static const struct {
 	unsigned tools;
 	const char *name;
 	bool optional;
 } programs[] = {
-	{ TOOLS_C, "cc1", false },
-	{ TOOLS_CXX, "cc1plus", false },
-	{ TOOLS_ASSEMBLE, "as", false },
-	{ TOOLS_LINK, "collect2", false },
-	{ TOOLS_LINK, "lto-wrapper", true },
-	{ TOOLS_LINK, "lto1", true },
+	{ TOOLS_C, "cc1", false },           { TOOLS_CXX, "cc1plus", false },
+	{ TOOLS_ASSEMBLE, "as", false },     { TOOLS_LINK, "collect2", false },
+	{ TOOLS_LINK, "lto-wrapper", true }, { TOOLS_LINK, "lto1", true },
 	{ TOOLS_LINK, "as", false },
 };
 
@@ -113,7 +112,7 @@ static const struct {
 };
 
 static int add_program(const struct toolchain *t, const char *name, bool optional,
-		       struct manifest *into, struct error *err)
+                       struct manifest *into, struct error *err)
 {
 	scoped_free char *path = NULL;
 	int r = toolchain_program(t, name, &path, err);
@@ -123,7 +122,7 @@ static int add_program(const struct toolchain *t, const char *name, bool optiona
 }
 
 static int add_file(const struct toolchain *t, const char *name, bool program,
-		    struct manifest *into, struct error *err)
+                    struct manifest *into, struct error *err)
 {
 	scoped_free char *path = NULL;
 	int r = ask_one(t, "-print-file-name=", name, &path, err);
@@ -148,7 +147,7 @@ static int add_plugins(const struct toolchain *t, struct manifest *into, struct 
 }
 
 static int gather(const struct toolchain *t, const struct plan *p, struct manifest *into,
-		  struct error *err)
+                  struct error *err)
 {
 	int r = closure_add(t->v, t->tool, into, err);
 	for (size_t i = 0; r == 0 && i < sizeof(programs) / sizeof(programs[0]); i++)
@@ -166,7 +165,7 @@ static int gather(const struct toolchain *t, const struct plan *p, struct manife
 
 /* A remembered set: its digest, its size, then a fingerprint of each file in it. */
 static void describe_set(struct view *v, const struct manifest *m, const struct sized_digest *d,
-			 struct strv *out)
+                         struct strv *out)
 {
 	strv_add(out, digest_hex(&d->digest).text);
 	strv_add_format(out, "%lu", d->size_bytes);
@@ -201,11 +200,11 @@ static bool recall_set(struct view *v, const char *key, struct sized_digest *out
 }
 
 int toolchain_set(const struct toolchain *t, const struct plan *p, struct sized_digest *out,
-		  struct error *err)
+                  struct error *err)
 {
 	const char *path = env_get(t->env, "PATH");
 	scoped_free char *key = xformat("set\1%s\1%u\1%s\1%s", t->tool, p->tools,
-					p->linker ? p->linker : "", path ? path : "");
+	                                p->linker ? p->linker : "", path ? path : "");
 	if (recall_set(t->v, key, out))
 		return 0;
 	scoped_manifest struct manifest m = MANIFEST_INIT;

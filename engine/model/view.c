@@ -14,12 +14,12 @@ enum { LINKS_MAX = 40 }; /* as the kernel's MAXSYMLINKS */
 /* A directory by the name it was asked for. What was passed on the way to it is a tree: first
  * the parent's, then this one's own entry, then what the link's target passed. */
 struct dir {
-	char *path;  /* as asked for, absolute */
-	char *real;  /* "" for the root; NULL when there is no such directory */
+	char *path; /* as asked for, absolute */
+	char *real; /* "" for the root; NULL when there is no such directory */
 	const struct dir *parent, *target;
 	char *link_path, *link_target; /* a symbolic link passed here; or NULL */
 	char *stepped_out;             /* a directory left by ".."; or NULL */
-	bool passed; /* anything at all was passed, here or above */
+	bool passed;                   /* anything at all was passed, here or above */
 };
 
 static void dir_free(struct dir *d)
@@ -175,7 +175,7 @@ static char *absolute_target(const char *real_dir, const char *target)
 }
 
 static void enter_component(struct view *v, struct dir *d, const char *name, size_t len,
-			    unsigned links)
+                            unsigned links)
 {
 	const char *above = d->parent->real;
 	if (len == 0 || (len == 1 && name[0] == '.')) {
@@ -196,7 +196,8 @@ static void enter_component(struct view *v, struct dir *d, const char *name, siz
 		d->real = steal(&real);
 		return;
 	}
-	scoped_free char *target = S_ISLNK(st.st_mode) && links < LINKS_MAX ? read_link(v, real) : NULL;
+	scoped_free char *target =
+	        S_ISLNK(st.st_mode) && links < LINKS_MAX ? read_link(v, real) : NULL;
 	if (!target)
 		return;
 	scoped_free char *next = absolute_target(above, target);
@@ -232,7 +233,7 @@ static const struct dir *find_dir(struct view *v, const char *path, size_t len, 
 		if (d->parent->real)
 			enter_component(v, d, path + cut, len - cut, links);
 		d->passed = d->parent->passed || d->link_path || d->stepped_out ||
-			    (d->target && d->target->passed);
+		            (d->target && d->target->passed);
 	}
 	d->path = xstrndup(path, len);
 	return remember_dir(v, d);
@@ -252,7 +253,8 @@ static void report_passed(const struct dir *d, struct manifest *links)
 	}
 }
 
-/* --- looking ----------------------------------------------------------------------------------- */
+/* --- looking -----------------------------------------------------------------------------------
+ */
 
 static int open_real(const struct view *v, const char *real)
 {
@@ -264,13 +266,15 @@ static int open_real(const struct view *v, const char *real)
 
 static int look_at_file(struct view *v, struct view_file *out, struct error *err)
 {
-	out->kind = S_ISREG(out->st.st_mode) ? VIEW_FILE : S_ISDIR(out->st.st_mode) ? VIEW_DIR : VIEW_OTHER;
+	out->kind = S_ISREG(out->st.st_mode)   ? VIEW_FILE
+	            : S_ISDIR(out->st.st_mode) ? VIEW_DIR
+	                                       : VIEW_OTHER;
 	if (out->kind != VIEW_FILE || out->st.st_size != PLACEHOLDER_SIZE)
 		return 0;
 	scoped_fd int fd = open_real(v, out->real_path);
 	if (fd < 0)
-		return error_set(err, fd == -ENOENT ? -EAGAIN : fd, "cannot open %s: %s", out->real_path,
-				 strerror(-fd));
+		return error_set(err, fd == -ENOENT ? -EAGAIN : fd, "cannot open %s: %s",
+		                 out->real_path, strerror(-fd));
 	struct error why = ERROR_INIT;
 	int r = placeholder_read_fd(fd, &out->st, &out->ref, &why);
 	if (r == 0)
@@ -281,7 +285,7 @@ static int look_at_file(struct view *v, struct view_file *out, struct error *err
 }
 
 static int look(struct view *v, const char *path, unsigned links_passed, struct view_file *out,
-		struct manifest *links, struct error *err)
+                struct manifest *links, struct error *err)
 {
 	size_t len = strlen(path);
 	size_t cut = len;
@@ -315,7 +319,7 @@ static int look(struct view *v, const char *path, unsigned links_passed, struct 
 }
 
 int view_look(struct view *v, const char *path, struct view_file *out, struct manifest *links,
-	      struct error *err)
+              struct error *err)
 {
 	if (path[0] != '/')
 		return error_set(err, -EINVAL, "%s is not an absolute path", path);
@@ -345,8 +349,10 @@ int view_open(struct view *v, const char *path, struct error *err)
 			error_set(err, r, "cannot open %s: %s", path, strerror(-r));
 	} else {
 		r = f.kind == VIEW_ABSENT ? -ENOENT : f.kind == VIEW_LAZY ? -ENODATA : -EINVAL;
-		error_set(err, r, "%s is %s", path, f.kind == VIEW_ABSENT ? "not there" :
-			  f.kind == VIEW_LAZY ? "lazy" : "not a file");
+		error_set(err, r, "%s is %s", path,
+		          f.kind == VIEW_ABSENT ? "not there"
+		          : f.kind == VIEW_LAZY ? "lazy"
+		                                : "not a file");
 	}
 	view_file_release(&f);
 	return r;
@@ -361,16 +367,16 @@ int view_read(struct view *v, const char *path, size_t max, struct buf *b, struc
 	return r < 0 ? error_set(err, r, "cannot read %s: %s", path, strerror(-r)) : 0;
 }
 
-/* --- inputs ------------------------------------------------------------------------------------ */
+/* --- inputs ------------------------------------------------------------------------------------
+ */
 
 /* Puts the file into the store; the digest is remembered only for what was really read. */
-static int store_file(struct view *v, const struct view_file *f, struct ref *out,
-		      struct error *err)
+static int store_file(struct view *v, const struct view_file *f, struct ref *out, struct error *err)
 {
 	scoped_fd int fd = open_real(v, f->real_path);
 	if (fd < 0)
-		return error_set(err, fd == -ENOENT ? -EAGAIN : fd, "cannot open %s: %s", f->real_path,
-				 strerror(-fd));
+		return error_set(err, fd == -ENOENT ? -EAGAIN : fd, "cannot open %s: %s",
+		                 f->real_path, strerror(-fd));
 	int r = store_put_fd(v->store, fd, &out->digest, &out->size_bytes, err);
 	if (r < 0)
 		return r;
@@ -397,7 +403,7 @@ int view_blob(struct view *v, const struct view_file *f, struct ref *out, struct
 }
 
 int view_input_file(struct view *v, const struct view_file *f, struct manifest *into,
-		    struct error *err)
+                    struct error *err)
 {
 	if (f->kind == VIEW_LAZY) {
 		manifest_add_file(into, f->real_path + 1, f->st.st_mode, &f->ref);

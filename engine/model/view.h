@@ -38,9 +38,9 @@ enum view_kind { VIEW_ABSENT, VIEW_FILE, VIEW_LAZY, VIEW_DIR, VIEW_OTHER };
 
 struct view_file {
 	enum view_kind kind;
-	struct stat st;   /* not for ABSENT; of the placeholder for LAZY */
-	struct ref ref;   /* VIEW_LAZY: what it stands for; owned */
-	char *real_path;  /* absolute, no symbolic link left in it; the mountpoint's view of it */
+	struct stat st;  /* not for ABSENT; of the placeholder for LAZY */
+	struct ref ref;  /* VIEW_LAZY: what it stands for; owned */
+	char *real_path; /* absolute, no symbolic link left in it; the mountpoint's view of it */
 };
 void view_file_release(struct view_file *f);
 
@@ -48,7 +48,7 @@ void view_file_release(struct view_file *f);
  * way is appended to it as a manifest link entry (root-relative path), and each directory
  * left by ".." as a dir entry. */
 int view_look(struct view *v, const char *path, struct view_file *out, struct manifest *links,
-	      struct error *err);
+              struct error *err);
 /* A descriptor for reading an ordinary file (VIEW_FILE), or -errno; -ENODATA for a lazy one. */
 int view_open(struct view *v, const char *path, struct error *err);
 /* Makes path an input: its link entries and its file entry (a blob put into the store, digest

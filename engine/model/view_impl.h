@@ -22,6 +22,6 @@ int view_blob(struct view *v, const struct view_file *f, struct ref *out, struct
 
 /* view_input for a file that was looked at already. */
 int view_input_file(struct view *v, const struct view_file *f, struct manifest *into,
-		    struct error *err);
+                    struct error *err);
 
 #endif

@@ -90,6 +90,7 @@ static void make_request(struct infer_request *q, char **argv)
 	q->tool = xstrdup(argv[0]);
 	q->umask = umask(0);
 	umask(q->umask);
+	q->inside_tool = getenv("COLLECT_GCC") != NULL;
 }
 
 static void ask(struct session *s, struct infer_request *q, struct infer_answer *a)
@@ -165,7 +166,8 @@ static int time_it(char **argv)
 	return 0;
 }
 
-/* --- forcing ----------------------------------------------------------------------------------- */
+/* --- forcing -----------------------------------------------------------------------------------
+ */
 
 struct wanted {
 	struct session *s;
@@ -228,7 +230,9 @@ static int force_files(char **argv)
 		if (r < 0)
 			continue;
 		wanted[i] = (struct wanted){ &s, loop, argv[i + 1], &left, &failed };
-		struct force_request q = { .ref = ref, .done = forced, .arg = &wanted[i], .asker = "test" };
+		struct force_request q = {
+			.ref = ref, .done = forced, .arg = &wanted[i], .asker = "test"
+		};
 		struct force *f;
 		left++;
 		if (force_start(forcer, &q, &f, &err) < 0)

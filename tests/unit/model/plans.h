@@ -83,8 +83,8 @@ static inline char *outputs_text(const struct plan *p)
 {
 	struct buf b = BUF_INIT;
 	for (size_t i = 0; i < p->output_count; i++)
-		buf_add_format(&b, "%s%s:%o%s", i ? " " : "", p->outputs[i].path, p->outputs[i].mode,
-			       p->outputs[i].exact_mode ? "!" : "");
+		buf_add_format(&b, "%s%s:%o%s", i ? " " : "", p->outputs[i].path,
+		               p->outputs[i].mode, p->outputs[i].exact_mode ? "!" : "");
 	return buf_steal(&b, NULL);
 }
 

@@ -12,15 +12,16 @@ static void lazy_calls_have_these_reads_writes_and_arguments(void **state)
 		{ "gcc -c x.c", "x.c", "x.o:666", "gcc -c x.c", TOOLS_C | TOOLS_ASSEMBLE },
 		{ "gcc -c d/x.tar.c", "d/x.tar.c", "x.tar.o:666", "gcc -c d/x.tar.c",
 		  TOOLS_C | TOOLS_ASSEMBLE },
-		{ "g++ -c x.c -oy.o", "x.c", "y.o:666", "g++ -c x.c -oy.o", TOOLS_CXX | TOOLS_ASSEMBLE },
-		{ "x86_64-linux-gnu-g++-12 -c x.c", "x.c", "x.o:666", "x86_64-linux-gnu-g++-12 -c x.c",
+		{ "g++ -c x.c -oy.o", "x.c", "y.o:666", "g++ -c x.c -oy.o",
 		  TOOLS_CXX | TOOLS_ASSEMBLE },
+		{ "x86_64-linux-gnu-g++-12 -c x.c", "x.c", "x.o:666",
+		  "x86_64-linux-gnu-g++-12 -c x.c", TOOLS_CXX | TOOLS_ASSEMBLE },
 		{ "gcc -S x.c", "x.c", "x.s:666", "gcc -S x.c", TOOLS_C },
 		{ "gcc -S -c x.cc", "x.cc", "x.s:666", "gcc -S -c x.cc", TOOLS_CXX },
 		{ "gcc -c a.s", "a.s", "a.o:666", "gcc -c a.s", TOOLS_ASSEMBLE },
 		{ "gcc -c a.S", "a.S", "a.o:666", "gcc -c a.S", TOOLS_C | TOOLS_ASSEMBLE },
-		{ "gcc -x c -c a -x none b.c", "a b.c", "a.o:666 b.o:666", "gcc -x c -c a -x none b.c",
-		  TOOLS_C | TOOLS_ASSEMBLE },
+		{ "gcc -x c -c a -x none b.c", "a b.c", "a.o:666 b.o:666",
+		  "gcc -x c -c a -x none b.c", TOOLS_C | TOOLS_ASSEMBLE },
 		{ "gcc -MD -MF d -MP -MT t -MQ q -c x.c", "x.c", "x.o:666", "gcc -c x.c",
 		  TOOLS_C | TOOLS_ASSEMBLE },
 		{ "gcc -Wp,-MMD,d,-DA,-UB -c x.c", "x.c", "x.o:666", "gcc -Wp,-DA,-UB -c x.c",
@@ -84,25 +85,45 @@ static void what_is_not_understood_or_wanted_at_once_is_real(void **state)
 {
 	(void)state;
 	static const char *const rows[][2] = {
-		{ "gcc -E x.c", "-E" }, { "gcc -M x.c", "-M" }, { "gcc --version", "--version" },
-		{ "gcc -v -c x.c", "-v" }, { "gcc -dumpversion", "-dumpversion" },
-		{ "gcc -print-search-dirs", "-print" }, { "gcc -save-temps=obj -c x.c", "-save-temps" },
-		{ "gcc -c -", "-" }, { "gcc -c x.c -o", "-o" }, { "gcc -fplugin=p -c x.c", "-fplugin" },
-		{ "gcc -fprofile-use -c x.c", "-fprofile-use" }, { "gcc --coverage -c x.c", "--coverage" },
-		{ "gcc -ftest-coverage -c x.c", "-ftest-coverage" }, { "gcc -B. -c x.c", "-B." },
-		{ "gcc -wrapper w -c x.c", "-wrapper" }, { "gcc -specs=s -c x.c", "-specs" },
-		{ "gcc --sysroot=/s -c x.c", "--sysroot" }, { "gcc -I- -c x.c", "-I-" },
-		{ "gcc -x fortran -c x.c", "not C" }, { "gcc -c a.f90", "not C" }, { "gcc -c a.h", "not C" },
-		{ "gcc -c x.o", "does not use" }, { "gcc", "no input" },
-		{ "gcc -c x.c z.c -o o", "one output" }, { "gcc -c x.c -o a -o b", "two outputs" },
-		{ "gcc -MD -MF f -c x.c z.c", "several sources" }, { "gcc -MF f -c x.c", "without -MD" },
-		{ "gcc -MD -MMD -c x.c", "-MMD" }, { "gcc -MD x.c -o p", "while linking" },
-		{ "gcc -Wp,-v -c x.c", "-v" }, { "gcc -Wa,-al=l -c x.c", "-al" },
-		{ "gcc -Wa,--MD,f -c x.c", "--MD" }, { "gcc x.o -o p -Wl,--verbose", "--verbose" },
+		{ "gcc -E x.c", "-E" },
+		{ "gcc -M x.c", "-M" },
+		{ "gcc --version", "--version" },
+		{ "gcc -v -c x.c", "-v" },
+		{ "gcc -dumpversion", "-dumpversion" },
+		{ "gcc -print-search-dirs", "-print" },
+		{ "gcc -save-temps=obj -c x.c", "-save-temps" },
+		{ "gcc -c -", "-" },
+		{ "gcc -c x.c -o", "-o" },
+		{ "gcc -fplugin=p -c x.c", "-fplugin" },
+		{ "gcc -fprofile-use -c x.c", "-fprofile-use" },
+		{ "gcc --coverage -c x.c", "--coverage" },
+		{ "gcc -ftest-coverage -c x.c", "-ftest-coverage" },
+		{ "gcc -B. -c x.c", "-B." },
+		{ "gcc -wrapper w -c x.c", "-wrapper" },
+		{ "gcc -specs=s -c x.c", "-specs" },
+		{ "gcc --sysroot=/s -c x.c", "--sysroot" },
+		{ "gcc -I- -c x.c", "-I-" },
+		{ "gcc -x fortran -c x.c", "not C" },
+		{ "gcc -c a.f90", "not C" },
+		{ "gcc -c a.h", "not C" },
+		{ "gcc -c x.o", "does not use" },
+		{ "gcc", "no input" },
+		{ "gcc -c x.c z.c -o o", "one output" },
+		{ "gcc -c x.c -o a -o b", "two outputs" },
+		{ "gcc -MD -MF f -c x.c z.c", "several sources" },
+		{ "gcc -MF f -c x.c", "without -MD" },
+		{ "gcc -MD -MMD -c x.c", "-MMD" },
+		{ "gcc -MD x.c -o p", "while linking" },
+		{ "gcc -Wp,-v -c x.c", "-v" },
+		{ "gcc -Wa,-al=l -c x.c", "-al" },
+		{ "gcc -Wa,--MD,f -c x.c", "--MD" },
+		{ "gcc x.o -o p -Wl,--verbose", "--verbose" },
 		{ "gcc x.o -o p -Wl,-o,q", "named to the linker" },
 		{ "gcc x.o -o p -Wl,--dependency-file=f", "--dependency-file" },
-		{ "gcc x.o -o p -Wl,-t", "-t" }, { "gcc -MMD -imacros m -c x.c", "-imacros" },
-		{ "gcc -march=native -g -c x.c", "native" }, { "gcc -S a.s", "-S of" },
+		{ "gcc x.o -o p -Wl,-t", "-t" },
+		{ "gcc -MMD -imacros m -c x.c", "-imacros" },
+		{ "gcc -march=native -g -c x.c", "native" },
+		{ "gcc -S a.s", "-S of" },
 		{ "gcc -fdiagnostics-format=json -c x.c", "-fdiagnostics-format" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -113,7 +134,7 @@ static void variables_that_redirect_the_driver_make_it_real(void **state)
 {
 	(void)state;
 	static const char *const rows[] = { "GCC_EXEC_PREFIX=/x", "COMPILER_PATH=/x",
-					    "DEPENDENCIES_OUTPUT=f", "SUNPRO_DEPENDENCIES=f" };
+		                            "DEPENDENCIES_OUTPUT=f", "SUNPRO_DEPENDENCIES=f" };
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct plan p = planned(rows[i], "gcc -c x.c");
 		assert_true(p.real);
@@ -140,7 +161,8 @@ static void directories_of_options_and_environment_are_to_be_there(void **state)
 static void discovery_gets_what_the_preprocessor_heeds_and_no_outputs(void **state)
 {
 	(void)state;
-	const char *line = "gcc -O2 -I a -DX -MD -MF f -Wl,-x -Wp,-DQ -x c -c x.c -o x.o -include h";
+	const char *line =
+	        "gcc -O2 -I a -DX -MD -MF f -Wl,-x -Wp,-DQ -x c -c x.c -o x.o -include h";
 	struct plan p = planned("", line);
 	assert_false(p.real);
 	assert_text(joined(&p.discover), "-O2 -I a -DX -Wp,-DQ -include h");
@@ -148,20 +170,21 @@ static void discovery_gets_what_the_preprocessor_heeds_and_no_outputs(void **sta
 	scoped_strv struct strv command = STRV_INIT;
 	discovery_command(&p, "/usr/bin/gcc", &command);
 	assert_text(joined(&command),
-		    "/usr/bin/gcc -O2 -I a -DX -Wp,-DQ -include h -M -MT ggfs-source -x c x.c");
+	            "/usr/bin/gcc -O2 -I a -DX -Wp,-DQ -include h -M -MT ggfs-source -x c x.c");
 	model_plan_release(&p);
 }
 
 static void the_linkers_arguments_keep_their_order(void **state)
 {
 	(void)state;
-	const char *line = "gcc -Ld -static a.o -Wl,--start-group,b.a -lc -Wl,--end-group -Xlinker -s "
-			   "-T s.ld -u f -z now -o p";
+	const char *line =
+	        "gcc -Ld -static a.o -Wl,--start-group,b.a -lc -Wl,--end-group -Xlinker -s "
+	        "-T s.ld -u f -z now -o p";
 	struct plan p = planned("", line);
 	assert_false(p.real);
 	assert_text(joined(&p.search_dirs), "d");
 	assert_text(joined(&p.ld_args),
-		    "a.o --start-group b.a -lc --end-group -s -Ts.ld -u f -z now");
+	            "a.o --start-group b.a -lc --end-group -s -Ts.ld -u f -z now");
 	assert_text(joined(&p.driver_flags), "-static");
 	model_plan_release(&p);
 }

@@ -34,7 +34,8 @@ static void assert_real_with(struct scene *s, struct infer_request *q, const cha
 {
 	struct infer_answer a = answer_to(s, q);
 	if (a.kind != INFER_RUN_REAL || !strstr(a.reason, why))
-		fail_msg("kind %d, %s; not real for \"%s\"", a.kind, a.reason ? a.reason : "-", why);
+		fail_msg("kind %d, %s; not real for \"%s\"", a.kind, a.reason ? a.reason : "-",
+		         why);
 	assert_int_equal(a.file_count, 0);
 	infer_answer_release(&a);
 	infer_request_release(q);
@@ -103,7 +104,8 @@ static void a_thunk_names_tool_arguments_directory_and_what_the_tool_heeds(void 
 	assert_text(joined(&t.args), "gcc -c x.c");
 	assert_string_equal(t.cwd, s.tree + 1);
 	scoped_free char *env = xformat("LC_ALL=C PATH=/usr/local/bin:/usr/bin:/bin PWD=%s "
-					"SOURCE_DATE_EPOCH=1", s.tree);
+	                                "SOURCE_DATE_EPOCH=1",
+	                                s.tree);
 	assert_text(joined(&t.env), env);
 	assert_true(t.has_toolchain);
 	assert_int_equal(t.inputs.count, 1);
@@ -122,7 +124,8 @@ static void the_same_call_is_the_same_thunk_and_another_header_another(void **st
 	static const char *const texts[] = { "int a;\n", "int a;\n", "int b;\n" };
 	for (int i = 0; i < 3; i++) {
 		scene_text(&s, "a.h", texts[i]);
-		struct infer_request q = request(&s, i == 1 ? "gcc -c -MD -MF other x.c" : "gcc -c x.c");
+		struct infer_request q =
+		        request(&s, i == 1 ? "gcc -c -MD -MF other x.c" : "gcc -c x.c");
 		discovered(&q, "ggfs-source: x.c a.h\n");
 		struct infer_answer a = answer_to(&s, &q);
 		assert_int_equal(a.kind, INFER_RECORDED);
@@ -227,14 +230,21 @@ static void doubts_end_in_the_real_tool_with_a_reason(void **state)
 	scene_link(&s, "out-link", "/tmp");
 	scene_link(&s, "o-link", "x.o");
 	static const char *const rows[][2] = {
-		{ "gcc -c x.c -o conftest.o", "eagerly" }, { "gcc -c nope.c", "not there" },
-		{ "gcc -c x.c -o nope/x.o", "directory" }, { "gcc -c x.c -o /tmp/x.o", "mounted" },
-		{ "gcc -c x.c -o out-link/x.o", "mounted" }, { "gcc -c x.c -o o-link", "ordinary" },
-		{ "gcc -c x.c -o sub", "ordinary" }, { "gcc -c x.c -o ..", "directory" },
-		{ "gcc -c x.c -MD -MF nope/x.d", "directory" }, { "gcc -c x.c -MD -MF sub", "ordinary" },
+		{ "gcc -c x.c -o conftest.o", "eagerly" },
+		{ "gcc -c nope.c", "not there" },
+		{ "gcc -c x.c -o nope/x.o", "directory" },
+		{ "gcc -c x.c -o /tmp/x.o", "mounted" },
+		{ "gcc -c x.c -o out-link/x.o", "mounted" },
+		{ "gcc -c x.c -o o-link", "ordinary" },
+		{ "gcc -c x.c -o sub", "ordinary" },
+		{ "gcc -c x.c -o ..", "directory" },
+		{ "gcc -c x.c -MD -MF nope/x.d", "directory" },
+		{ "gcc -c x.c -MD -MF sub", "ordinary" },
 		{ "gcc -o prog x.c -Wl,-Map=prog", "twice" },
-		{ "ar rc l.a nope.o", "not there" }, { "gcc -o prog x.c -lnope", "-lnope" },
-		{ "strip nope", "not there" }, { "nm x.o", "no model" },
+		{ "ar rc l.a nope.o", "not there" },
+		{ "gcc -o prog x.c -lnope", "-lnope" },
+		{ "strip nope", "not there" },
+		{ "nm x.o", "no model" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct infer_request q = request(&s, rows[i][0]);

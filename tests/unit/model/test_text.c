@@ -9,8 +9,8 @@ static void names_are_quoted_for_make(void **state)
 {
 	(void)state;
 	static const char *const rows[][2] = {
-		{ "a.o", "a.o" }, { "a b", "a\\ b" }, { "a\\ b", "a\\\\\\ b" }, { "a\\b", "a\\b" },
-		{ "a#b$c:d", "a\\#b$$c:d" }, { "", "" },
+		{ "a.o", "a.o" },   { "a b", "a\\ b" },          { "a\\ b", "a\\\\\\ b" },
+		{ "a\\b", "a\\b" }, { "a#b$c:d", "a\\#b$$c:d" }, { "", "" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		scoped_buf struct buf b = BUF_INIT;
@@ -60,7 +60,9 @@ static void long_lines_are_broken_before_column_72(void **state)
 		assert_true(len <= 72 + 2);
 		line += len + (line[len] == '\n');
 	}
-	assert_non_null(strstr(b.data, "x.o: x.c 0123456789abcdefghi 0123456789abcdefghi 0123456789abcdefghi \\\n "));
+	assert_non_null(strstr(
+	        b.data,
+	        "x.o: x.c 0123456789abcdefghi 0123456789abcdefghi 0123456789abcdefghi \\\n "));
 	strv_release(&d.targets);
 	headers_release(&h);
 }
@@ -68,13 +70,15 @@ static void long_lines_are_broken_before_column_72(void **state)
 static void rules_are_read_with_their_quotes_undone(void **state)
 {
 	(void)state;
-	static const char text[] = "ggfs-source: x.c /usr/a.h \\\n d\\ e.h a\\#b.h c$$d.h e\\\\\\ f.h g\\h.h\n"
-				   "ggfs-source: y.c\n";
+	static const char text[] =
+	        "ggfs-source: x.c /usr/a.h \\\n d\\ e.h a\\#b.h c$$d.h e\\\\\\ f.h g\\h.h\n"
+	        "ggfs-source: y.c\n";
 	struct plan p = PLAN_INIT;
 	struct headers h[2] = { 0 };
 	struct error err;
 	assert_ok(discovery_read(&p, text, strlen(text), h, 2, &err));
-	static const char *const want[] = { "x.c", "/usr/a.h", "d e.h", "a#b.h", "c$d.h", "e\\ f.h", "g\\h.h" };
+	static const char *const want[] = { "x.c",   "/usr/a.h", "d e.h", "a#b.h",
+		                            "c$d.h", "e\\ f.h",  "g\\h.h" };
 	assert_int_equal(h[0].count, 7);
 	for (size_t i = 0; i < 7; i++)
 		assert_string_equal(h[0].items[i].path, want[i]);
@@ -87,10 +91,11 @@ static void line_markers_are_read_with_their_flags(void **state)
 {
 	(void)state;
 	static const char text[] =
-		"# 0 \"x.c\"\n# 0 \"<built-in>\"\n# 0 \"<command-line>\"\n# 1 \"/usr/p.h\" 1 3 4\n"
-		"# 0 \"<command-line>\" 2\n# 1 \"x.c\"\n# 1 \"a\\\"\\\\b\\303.h\" 1\nint a;\n# 2 \"x.c\" 2\n"
-		"# 1 \"/usr/s.h\" 1 3\n# 3 \"x.c\" 2\n# 7 \"claimed.y\"\n# 1 \"/usr/s.h\" 1 3\n"
-		"# 0 \"y.c\"\n# 1 \"/usr/s.h\" 1 3\n";
+	        "# 0 \"x.c\"\n# 0 \"<built-in>\"\n# 0 \"<command-line>\"\n# 1 \"/usr/p.h\" 1 3 4\n"
+	        "# 0 \"<command-line>\" 2\n# 1 \"x.c\"\n# 1 \"a\\\"\\\\b\\303.h\" 1\nint a;\n# 2 "
+	        "\"x.c\" 2\n"
+	        "# 1 \"/usr/s.h\" 1 3\n# 3 \"x.c\" 2\n# 7 \"claimed.y\"\n# 1 \"/usr/s.h\" 1 3\n"
+	        "# 0 \"y.c\"\n# 1 \"/usr/s.h\" 1 3\n";
 	struct plan p = { .discover_text = true };
 	struct headers h[2] = { 0 };
 	struct error err;
@@ -109,7 +114,8 @@ static void line_markers_are_read_with_their_flags(void **state)
 static void what_the_compiler_would_not_print_is_ebadmsg(void **state)
 {
 	(void)state;
-	static const char *const rows[] = { "", "x.o: x.c\n", "ggfs-source:\n", "ggfs-source: x.c\nmore\n" };
+	static const char *const rows[] = { "", "x.o: x.c\n", "ggfs-source:\n",
+		                            "ggfs-source: x.c\nmore\n" };
 	struct error err;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct plan p = PLAN_INIT;
@@ -145,11 +151,17 @@ static void scans_find_what_discovery_does_not_tell(void **state)
 		{ "#pragma GCC dependency \"f\"", { .file_dates = true }, "", "" },
 		{ "a dependency", { 0 }, "", "" },
 		{ "#ifdef __has_include\n#if defined(__has_include)", { 0 }, "", "" },
-		{ "#if __has_include(<a.h>) || __has_include_next ( \"b c.h\" )", { 0 }, "<a.h \"b c.h", "" },
+		{ "#if __has_include(<a.h>) || __has_include_next ( \"b c.h\" )",
+		  { 0 },
+		  "<a.h \"b c.h",
+		  "" },
 		{ "__has_include__(<a.h>) __glibc_has_include (<a.h>)", { 0 }, "<a.h", "" },
 		{ "__has_include(X)", { .asks_computed = true }, "", "" },
 		{ "__has_include(<a\n", { .asks_computed = true }, "", "" },
-		{ "#include \"../a.h\"\n# include <b/../c.h>\nx = \"../d\";", { 0 }, "", "../a.h b/../c.h" },
+		{ "#include \"../a.h\"\n# include <b/../c.h>\nx = \"../d\";",
+		  { 0 },
+		  "",
+		  "../a.h b/../c.h" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *line = rows[i].text;
@@ -174,7 +186,8 @@ static void files_named_to_the_assembler_are_found_or_doubted(void **state)
 	const char *sure = ".include \"a.s\"\n x.incbin_not: .incbin\t\"b.bin\", 3\n.includes y\n";
 	assert_true(scan_assembler(sure, strlen(sure), &names));
 	assert_text(joined(&names), "a.s b.bin");
-	static const char *const doubtful[] = { ".incbin FILE\n", ".include \"a\\\"b\"\n", ".incbin \"a", ".include" };
+	static const char *const doubtful[] = { ".incbin FILE\n", ".include \"a\\\"b\"\n",
+		                                ".incbin \"a", ".include" };
 	for (size_t i = 0; i < 4; i++)
 		assert_false(scan_assembler(doubtful[i], strlen(doubtful[i]), &none));
 }

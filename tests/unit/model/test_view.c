@@ -263,7 +263,8 @@ static void the_closure_of_a_program_holds_its_loader_libraries_and_links(void *
 	bool loader = false, libc = false;
 	for (size_t i = 0; i < m.count; i++) {
 		loader = loader || strstr(m.entries[i].path, "ld-linux");
-		libc = libc || (m.entries[i].kind == ENTRY_FILE && strstr(m.entries[i].path, "libc.so.6"));
+		libc = libc ||
+		       (m.entries[i].kind == ENTRY_FILE && strstr(m.entries[i].path, "libc.so.6"));
 	}
 	assert_true(loader && libc);
 	view_free(v);
