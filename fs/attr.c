@@ -99,10 +99,9 @@ void attr_set_reply(struct fs *fs, fuse_req_t req, struct inode *inode, const st
 		r = set_owner(inode, attr, to_set);
 	if (r == 0 && to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME))
 		r = set_times(inode, attr, to_set);
+	/* What is not known of a lazy file, the next who looks will ask for: here nobody waits. */
 	if (r < 0)
 		fuse_reply_err(req, -r);
-	else if (lazy_is(inode))
-		lazy_getattr(fs, req, inode);
 	else
 		attr_reply(fs, req, inode);
 }

@@ -15,68 +15,105 @@ static bool same_bytes(const struct inode *inode, const struct digest *object)
 	return !object || digest_equal(&inode->object, object);
 }
 
-/* The mode this open gets; IO_NONE is a direct one. inode->lock is held. */
-static enum io_mode choose_mode(struct fs *fs, fuse_req_t req, struct inode *inode,
-				const struct digest *object, bool writable)
+/* Before the first open: settles the inode's mode. inode->lock is held. */
+static void choose_mode(struct fs *fs, fuse_req_t req, struct inode *inode,
+			const struct digest *object, bool writable)
 {
-	if (inode->opens == 0) {
-		if (!same_bytes(inode, object))
-			inode->pages_stale = true;
-		inode->from_object = object != NULL;
-		if (object)
-			inode->object = *object;
-		inode->mode = atomic_load(&fs->passthrough) &&
-					      passthrough_prepare(req, inode, object, writable)
-				      ? IO_PASSTHROUGH
-				      : IO_CACHED;
-		return inode->mode;
-	}
 	if (!same_bytes(inode, object))
-		return IO_NONE;
-	if (inode->mode == IO_PASSTHROUGH && !passthrough_prepare(req, inode, object, writable))
-		return IO_NONE;
-	return inode->mode;
+		inode->pages_stale = true;
+	inode->from_object = object != NULL;
+	if (object)
+		inode->object = *object;
+	inode->mode = IO_CACHED;
+	if (atomic_load(&fs->passthrough) && passthrough_prepare(req, inode, object, writable))
+		inode->mode = IO_PASSTHROUGH;
 }
 
-/* Settles how this open is done and fills in what the kernel is told. Opens of backing files and
- * their registration happen under the lock: they and the choice are one decision. */
-static void decide(struct fs *fs, fuse_req_t req, struct file *file, struct fuse_file_info *fi)
+/* Settles how this open is done and tells the kernel so; -ESTALE if it does not go with those there
+ * are. inode->lock is held, also while backing files are opened and registered: they and the
+ * choice are one decision. */
+static int decide(struct fs *fs, fuse_req_t req, struct file *file, struct fuse_file_info *fi)
 {
 	struct inode *inode = file->inode;
 	const struct digest *object = file->from_object ? &file->object : NULL;
-	pthread_mutex_lock(&inode->lock);
-	enum io_mode mode = choose_mode(fs, req, inode, object, is_writable(file->flags));
-	file->counted = mode != IO_NONE;
-	if (file->counted)
-		inode->opens++;
-	if (is_writable(file->flags))
-		inode->writers++;
-	fi->direct_io = mode == IO_NONE;
-	/* With passthrough the kernel refuses the flag, EIO. */
-	fi->keep_cache = mode == IO_CACHED && !inode->pages_stale;
-	if (mode == IO_CACHED)
+	bool writable = is_writable(file->flags), fits = true;
+	if (inode->opens == 0)
+		choose_mode(fs, req, inode, object, writable);
+	else if (!same_bytes(inode, object))
+		return -ESTALE;
+	else if (inode->mode == IO_PASSTHROUGH)
+		fits = passthrough_prepare(req, inode, object, writable);
+	file->passthrough = inode->mode == IO_PASSTHROUGH && fits;
+	fi->direct_io = !fits;
+	/* With passthrough the kernel refuses this flag, EIO. */
+	fi->keep_cache = inode->mode == IO_CACHED && !inode->pages_stale;
+	if (inode->mode == IO_CACHED)
 		inode->pages_stale = false;
 #ifdef GGFS_FUSE_PASSTHROUGH
-	fi->backing_id = mode == IO_PASSTHROUGH ? inode->backing_id : 0;
+	fi->backing_id = inode->mode == IO_PASSTHROUGH ? inode->backing_id : 0;
 #endif
-	pthread_mutex_unlock(&inode->lock);
 	/* Nothing is written back at the close of what was only read. */
-	fi->noflush = !is_writable(file->flags);
+	fi->noflush = !writable;
+	return 0;
 }
 
-static void file_forget(struct fs *fs, struct file *file, fuse_req_t req)
+/* Counts the file among its inode's; the lock is held. */
+static void enlist(struct file *file)
+{
+	struct inode *inode = file->inode;
+	file->next = inode->files;
+	file->self = &inode->files;
+	if (file->next)
+		file->next->self = &file->next;
+	inode->files = file;
+	inode->opens++;
+	if (is_writable(file->flags))
+		inode->writers++;
+}
+
+static int admit(struct fs *fs, fuse_req_t req, struct file *file, struct fuse_file_info *fi)
 {
 	struct inode *inode = file->inode;
 	pthread_mutex_lock(&inode->lock);
-	if (file->counted && --inode->opens == 0)
+	int r = inode_is_detached(fs, inode) ? -ESTALE : decide(fs, req, file, fi);
+	if (r == -ESTALE)
+		inode_detach(fs, inode);
+	else
+		enlist(file);
+	pthread_mutex_unlock(&inode->lock);
+	return r;
+}
+
+void file_free(struct file *file)
+{
+	struct inode *inode = file->inode;
+	*file->self = file->next;
+	if (file->next)
+		file->next->self = file->self;
+	if (--inode->opens == 0)
 		inode->mode = IO_NONE;
 	if (is_writable(file->flags))
 		inode->writers--;
-	pthread_mutex_unlock(&inode->lock);
 	if (file->fd >= 0)
 		close(file->fd);
 	free(file);
+}
+
+static void file_close(struct fs *fs, struct file *file, fuse_req_t req)
+{
+	struct inode *inode = file->inode;
+	pthread_mutex_lock(&inode->lock);
+	file_free(file);
+	pthread_mutex_unlock(&inode->lock);
 	inode_put(fs, inode, 1, req);
+}
+
+bool file_conflicts(struct inode *inode, const struct digest *object)
+{
+	pthread_mutex_lock(&inode->lock);
+	bool conflicts = inode->opens > 0 && !same_bytes(inode, object);
+	pthread_mutex_unlock(&inode->lock);
+	return conflicts;
 }
 
 static struct file *file_new(struct inode *inode, int flags, const struct digest *object)
@@ -111,19 +148,43 @@ int file_fd(struct fs *fs, const struct file *file, int *opened)
 	return *opened;
 }
 
-/* Makes the decided open usable: outside of passthrough it needs a descriptor. */
-static int complete(struct fs *fs, struct file *file, struct fuse_file_info *fi, int fd)
+/* Outside of passthrough an open needs a descriptor; fd is the one there is, or -1. */
+static int complete(struct fs *fs, struct file *file, int fd)
 {
-	bool passthrough = file->counted && file->inode->mode == IO_PASSTHROUGH;
-	if (passthrough) {
+	if (!file->passthrough)
+		file->fd = fd >= 0 ? fd : open_bytes(fs, file);
+	else if (fd >= 0)
+		close(fd);
+	if (!file->passthrough && file->fd < 0)
+		return file->fd;
+	if ((file->flags & O_TRUNC) && truncate(proc_path(file->inode->fd).text, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Opens; on failure nothing is left, but the hold on inode. */
+static int file_open(struct fs *fs, fuse_req_t req, struct inode *inode, struct fuse_file_info *fi,
+		     const struct digest *object, int fd, struct file **out)
+{
+	struct file *file = file_new(inode, fi->flags, object);
+	int r = admit(fs, req, file, fi);
+	if (r < 0) {
+		free(file);
 		if (fd >= 0)
 			close(fd);
-	} else {
-		file->fd = fd >= 0 ? fd : open_bytes(fs, file);
-		if (file->fd < 0)
-			return file->fd;
+		return r;
+	}
+	r = complete(fs, file, fd);
+	if (r < 0) {
+		if (fi->flags & O_TRUNC)
+			lazy_changed(inode);
+		inode_hold(fs, inode);
+		file_close(fs, file, req);
+		/* An object that has just gone: the file itself is there. */
+		return r == -ENOENT ? -EIO : r;
 	}
 	fi->fh = (uintptr_t)file;
+	*out = file;
 	return 0;
 }
 
@@ -131,20 +192,13 @@ void file_open_reply(struct fs *fs, fuse_req_t req, struct inode *inode,
 		     const struct fuse_file_info *asked, const struct digest *object)
 {
 	struct fuse_file_info fi = *asked;
-	struct file *file = file_new(inode, fi.flags, object);
-	decide(fs, req, file, &fi);
-	int r = complete(fs, file, &fi, -1);
-	if (r == 0 && (fi.flags & O_TRUNC) && truncate(proc_path(inode->fd).text, 0) < 0)
-		r = -errno;
-	if (r == -ENOENT)
-		r = -EIO; /* an object that has just gone: the file itself is there */
+	struct file *file;
+	int r = file_open(fs, req, inode, &fi, object, -1, &file);
 	if (r < 0) {
-		if (fi.flags & O_TRUNC)
-			lazy_changed(inode);
-		file_forget(fs, file, req);
 		fuse_reply_err(req, -r);
+		inode_put(fs, inode, 1, NULL);
 	} else if (fuse_reply_open(req, &fi) == -ENOENT) {
-		file_forget(fs, file, NULL); /* interrupted: there will be no release */
+		file_close(fs, file, NULL); /* interrupted: there will be no release */
 	}
 }
 
@@ -152,15 +206,14 @@ void file_create_reply(struct fs *fs, fuse_req_t req, struct inode *inode,
 		       const struct fuse_file_info *asked, const struct fuse_entry_param *e, int fd)
 {
 	struct fuse_file_info fi = *asked;
-	struct file *file = file_new(inode, fi.flags, NULL);
-	decide(fs, req, file, &fi);
-	int r = complete(fs, file, &fi, fd);
+	struct file *file;
+	fi.flags &= ~O_TRUNC; /* it is new */
+	int r = file_open(fs, req, inode, &fi, NULL, fd, &file);
 	if (r < 0) {
-		file_forget(fs, file, req);
-		inode_put(fs, inode, 1, req);
 		fuse_reply_err(req, -r);
+		inode_put(fs, inode, 2, NULL);
 	} else if (fuse_reply_create(req, e, &fi) == -ENOENT) {
-		file_forget(fs, file, NULL);
+		file_close(fs, file, NULL);
 		inode_put(fs, inode, 1, NULL);
 	}
 }
@@ -200,6 +253,6 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		lazy_notify(fs, file->inode);
 	(void)ino;
 	/* Answered last: the kernel may forget the inode on our answer. */
-	file_forget(fs, file, req);
+	file_close(fs, file, req);
 	fuse_reply_err(req, 0);
 }

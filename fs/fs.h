@@ -45,11 +45,14 @@ enum kind {
 /* What all opens of one inode have in common while there are any: the kernel allows no mixture. */
 enum io_mode { IO_NONE, IO_CACHED, IO_PASSTHROUGH };
 
+struct file;
+
 struct inode {
 	struct inode *next;  /* in its bucket; table.lock */
 	dev_t dev;
 	ino_t ino;
 	uint64_t refs;       /* table.lock */
+	bool detached;       /* table.lock; see inode_detach() */
 	int fd;              /* O_PATH */
 	mode_t type;         /* S_IFREG, ... */
 
@@ -60,7 +63,8 @@ struct inode {
 	unsigned writers;    /* handles open for writing */
 
 	enum io_mode mode;
-	unsigned opens;      /* handles counted in mode; those with direct_io are not */
+	unsigned opens;
+	struct file *files;  /* the open ones, opens of them */
 	bool from_object;    /* the bytes behind mode and backing_id: an object, else its own */
 	struct digest object;
 	int backing_id;      /* 0: none registered */
@@ -73,6 +77,7 @@ struct table {
 	pthread_mutex_t lock; /* guards what follows */
 	struct inode **buckets;
 	size_t bucket_count, count;
+	struct inode *detached;
 };
 
 struct fs {
@@ -98,7 +103,8 @@ struct file {
 	struct inode *inode; /* held */
 	int fd;              /* -1 in passthrough: opened when it is needed */
 	int flags;           /* as opened */
-	bool counted;        /* in inode->opens */
+	bool passthrough;    /* the kernel reads and writes by itself */
+	struct file *next, **self; /* among inode->files; the inode's lock */
 	bool from_object;
 	struct digest object;
 };

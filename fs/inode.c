@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "common/buf.h"
+#include "fs/file.h"
 #include "fs/lazy.h"
 #include "fs/passthrough.h"
 
@@ -49,22 +50,29 @@ static void table_grow(struct table *t)
 
 static void inode_free(struct inode *inode)
 {
+	/* Unmounting may be quicker than the last releases. */
+	while (inode->files)
+		file_free(inode->files);
 	close(inode->fd);
 	lazy_free(inode->lazy);
 	pthread_mutex_destroy(&inode->lock);
 	free(inode);
 }
 
+static void free_all(struct inode *n)
+{
+	for (struct inode *next; n; n = next) {
+		next = n->next;
+		inode_free(n);
+	}
+}
+
 void table_release(struct fs *fs)
 {
 	struct table *t = &fs->table;
-	for (size_t i = 0; i < t->bucket_count; i++) {
-		struct inode *next;
-		for (struct inode *n = t->buckets[i]; n; n = next) {
-			next = n->next;
-			inode_free(n);
-		}
-	}
+	for (size_t i = 0; i < t->bucket_count; i++)
+		free_all(t->buckets[i]);
+	free_all(t->detached);
 	free(t->buckets);
 	pthread_mutex_destroy(&t->lock);
 }
@@ -133,14 +141,37 @@ void inode_hold(struct fs *fs, struct inode *inode)
 	pthread_mutex_unlock(&fs->table.lock);
 }
 
-/* Takes it out of its bucket; table.lock is held. */
+/* Takes it out of the list it is in; table.lock is held. */
 static void table_remove(struct table *t, struct inode *inode)
 {
-	struct inode **p = &t->buckets[bucket_of(t, inode->dev, inode->ino)];
+	struct inode **p = inode->detached ? &t->detached
+					   : &t->buckets[bucket_of(t, inode->dev, inode->ino)];
 	while (*p != inode)
 		p = &(*p)->next;
 	*p = inode->next;
-	t->count--;
+	if (!inode->detached)
+		t->count--;
+}
+
+void inode_detach(struct fs *fs, struct inode *inode)
+{
+	struct table *t = &fs->table;
+	pthread_mutex_lock(&t->lock);
+	if (!inode->detached && inode != &fs->root) {
+		table_remove(t, inode);
+		inode->detached = true;
+		inode->next = t->detached;
+		t->detached = inode;
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool inode_is_detached(struct fs *fs, struct inode *inode)
+{
+	pthread_mutex_lock(&fs->table.lock);
+	bool detached = inode->detached;
+	pthread_mutex_unlock(&fs->table.lock);
+	return detached;
 }
 
 void inode_put(struct fs *fs, struct inode *inode, uint64_t count, fuse_req_t req)

@@ -25,6 +25,15 @@ void inode_hold(struct fs *fs, struct inode *inode);
  * is given back through. The root stays. */
 void inode_put(struct fs *fs, struct inode *inode, uint64_t count, fuse_req_t req);
 
+/*
+ * Parts inode from its backing file for all who look it up from now on: they get a new inode, with
+ * pages and a mode of its own, while what is open goes on as it is. For when the bytes behind a
+ * file become others (an object's, or its own again) while somebody has it open. An open of a
+ * detached inode is answered ESTALE, upon which the kernel looks the name up anew.
+ */
+void inode_detach(struct fs *fs, struct inode *inode);
+bool inode_is_detached(struct fs *fs, struct inode *inode);
+
 /* The backing file's own attributes, no more; -errno. */
 int inode_stat(const struct inode *inode, struct stat *st);
 

@@ -152,6 +152,12 @@ static void truncate_answer(struct parked *p, int code)
 void lazy_truncate(struct fs *fs, fuse_req_t req, struct inode *inode, const struct stat *attr,
 		   int to_set)
 {
+	if (file_conflicts(inode, NULL)) {
+		/* Open with its object: the others go on with an inode of their own. */
+		inode_detach(fs, inode);
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
 	if (attr->st_size == 0 && make_ordinary(inode)) {
 		int r = truncate(proc_path(inode->fd).text, 0) < 0 ? -errno : 0;
 		lazy_changed(inode);

@@ -50,6 +50,8 @@ struct known {
 	char *reason;
 };
 
+struct look_post;
+
 struct link {
 	struct link_options options;
 	struct loop *loop;
@@ -57,7 +59,8 @@ struct link {
 	pthread_t thread;
 	int fd;
 	struct buf in;
-	bool away, mute;       /* the thread's */
+	bool away, mute;       /* the thread's, as the next */
+	struct look_post *muted;
 	pthread_mutex_t lock;  /* guards what follows */
 	struct link_force *forces;
 	struct known *knowns;
@@ -116,11 +119,30 @@ static void force_overdue(void *arg)
 	force_end(f, -ETIMEDOUT, NULL, "the deadline passed");
 }
 
-/* On the link's thread: answers by itself what the test has settled already. */
+static struct link_force *force_find(struct link *l, unsigned id)
+{
+	pthread_mutex_lock(&l->lock);
+	struct link_force *f = l->forces;
+	while (f && f->id != id)
+		f = f->next;
+	pthread_mutex_unlock(&l->lock);
+	return f;
+}
+
+struct force_post {
+	struct link *link;
+	unsigned id;
+};
+
+/* On the link's thread: answers by itself what the test has settled already. The test may have been
+ * quicker. */
 static void force_begin(void *arg)
 {
-	struct link_force *f = arg;
-	struct link *l = f->link;
+	scoped_free struct force_post *post = arg;
+	struct link *l = post->link;
+	struct link_force *f = force_find(l, post->id);
+	if (!f)
+		return;
 	pthread_mutex_lock(&l->lock);
 	struct known *k = known_find(l, &f->thunk);
 	pthread_mutex_unlock(&l->lock);
@@ -144,8 +166,10 @@ struct link_force *link_force_start(struct link *l, const struct ref *ref, const
 	l->forces = f;
 	unsigned id = f->id;
 	pthread_mutex_unlock(&l->lock);
+	struct force_post *post = xmalloc(sizeof(*post));
+	*post = (struct force_post){ l, id };
 	say(l, "force %u %s %s\n", id, asker, digest_hex(&ref->digest).text);
-	loop_post(l->loop, force_begin, f);
+	loop_post(l->loop, force_begin, post);
 	return f;
 }
 
@@ -162,6 +186,7 @@ bool link_force_cancel(struct link *l, struct link_force *f)
 }
 
 struct look_post {
+	struct look_post *next;
 	struct link *link;
 	struct digest thunk;
 	enum ref_kind kind;
@@ -177,8 +202,11 @@ static void look_now(void *arg)
 	pthread_mutex_lock(&l->lock);
 	struct known *k = known_find(l, &p->thunk);
 	pthread_mutex_unlock(&l->lock);
-	if (l->mute)
-		return; /* its parked request is leaked on purpose: nobody calls */
+	if (l->mute) {
+		p->next = l->muted;
+		l->muted = steal(&p);
+		return;
+	}
 	if (l->away) {
 		p->done(p->arg, -EAGAIN, NULL);
 		return;
@@ -209,11 +237,7 @@ void link_retry(struct link *l, const struct digest *thunk)
 static void answer_force(struct link *l, unsigned id, int code, const struct ref *ref,
 			 const char *reason)
 {
-	pthread_mutex_lock(&l->lock);
-	struct link_force *f = l->forces;
-	while (f && f->id != id)
-		f = f->next;
-	pthread_mutex_unlock(&l->lock);
+	struct link_force *f = force_find(l, id);
 	if (f)
 		force_end(f, code, ref, reason);
 }
@@ -300,6 +324,11 @@ static void *run(void *arg)
 	loop_run(l->loop, NULL);
 	while (l->forces)
 		force_end(l->forces, -ESHUTDOWN, NULL, "unmounted");
+	for (struct look_post *p = l->muted, *next; p; p = next) {
+		next = p->next;
+		p->done(p->arg, -ESHUTDOWN, NULL);
+		free(p);
+	}
 	return NULL;
 }
 
