@@ -220,6 +220,9 @@ int compile_choose_discovery(struct inputs *in, struct plan *p, struct error *er
 		if (r == 0)
 			r = facts_of(&c, &f, &facts, err);
 		p->discover_text = p->discover_text || facts.text_matters;
+		if (r == 0 && p->discover_text && p->macro_files)
+			r = refuse(err, p->sources[i].path,
+			           "needs -E, which says nothing of -imacros");
 		facts_release(&facts);
 		view_file_release(&f);
 	}
@@ -232,8 +235,8 @@ static int follow_source(struct compile *c, const struct plan_source *s,
 	int r = 0;
 	if (!s->preprocessed_by_cpp)
 		return s->assembler ? add_assembler_files(c, s->path, 0, err) : 0;
-	for (size_t i = 0; r == 0 && i < headers->count; i++)
-		r = follow_header(c, headers->items[i].path, i == 0, s->assembler, err);
+	for (size_t i = 0; r == 0 && i < headers->read.count; i++)
+		r = follow_header(c, headers->read.items[i], i == 0, s->assembler, err);
 	return r;
 }
 

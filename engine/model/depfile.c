@@ -45,12 +45,7 @@ static void add_word(struct buf *b, const char *word, size_t len, size_t *column
 	*column += len;
 }
 
-static bool is_listed(const struct plan_depfile *d, const struct header *h)
-{
-	return !(d->user_only && h->system);
-}
-
-void depfile_write(const struct plan_depfile *d, const struct headers *headers, struct buf *b)
+void depfile_write(const struct plan_depfile *d, const struct strv *listed, struct buf *b)
 {
 	size_t column = 0;
 	for (size_t i = 0; i < d->targets.count; i++)
@@ -58,18 +53,14 @@ void depfile_write(const struct plan_depfile *d, const struct headers *headers, 
 	buf_add_char(b, ':');
 	column++;
 	scoped_buf struct buf word = BUF_INIT;
-	for (size_t i = 0; i < headers->count; i++) {
-		if (!is_listed(d, &headers->items[i]))
-			continue;
+	for (size_t i = 0; i < listed->count; i++) {
 		buf_reset(&word);
-		depfile_quote(depfile_name(headers->items[i].path), &word);
+		depfile_quote(depfile_name(listed->items[i]), &word);
 		add_word(b, word.data, word.len, &column);
 	}
 	buf_add_char(b, '\n');
-	for (size_t i = 1; d->phony && i < headers->count; i++) {
-		if (!is_listed(d, &headers->items[i]))
-			continue;
-		depfile_quote(depfile_name(headers->items[i].path), b);
+	for (size_t i = 1; d->phony && i < listed->count; i++) {
+		depfile_quote(depfile_name(listed->items[i]), b);
 		buf_add_str(b, ":\n");
 	}
 }

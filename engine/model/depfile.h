@@ -5,7 +5,7 @@
 #ifndef GGFS_ENGINE_MODEL_DEPFILE_H
 #define GGFS_ENGINE_MODEL_DEPFILE_H
 
-#include "engine/model/discovery.h"
+#include "engine/model/plan.h"
 
 /* A name as it is written in dependency files: without leading "./". Borrowed from path. */
 const char *depfile_name(const char *path);
@@ -13,6 +13,6 @@ const char *depfile_name(const char *path);
 /* Appends name as make wants it quoted: what -MQ does to a target. */
 void depfile_quote(const char *name, struct buf *b);
 
-void depfile_write(const struct plan_depfile *d, const struct headers *headers, struct buf *b);
+void depfile_write(const struct plan_depfile *d, const struct strv *listed, struct buf *b);
 
 #endif

@@ -3,38 +3,65 @@
 
 #include <string.h>
 
-/* The target that -M is told to write: what begins each source's rule. */
+/* The target that the compiler is told to write: what begins each source's rule. */
 #define RULE_TARGET "ggfs-source"
+#define RULE_HEAD RULE_TARGET ":"
 
 void headers_release(struct headers *h)
 {
-	for (size_t i = 0; i < h->count; i++)
-		free(h->items[i].path);
-	free(h->items);
-	*h = (struct headers){ 0 };
+	strv_release(&h->read);
+	strv_release(&h->listed);
 }
 
-void headers_add(struct headers *h, const char *path, size_t len, bool system)
+static const struct plan_depfile *wanted_depfile(const struct plan *p)
 {
-	array_grow(h->items, h->count, h->capacity);
-	h->items[h->count++] = (struct header){ xstrndup(path, len), system };
+	for (size_t i = 0; i < p->source_count; i++)
+		if (p->sources[i].has_depfile)
+			return &p->sources[i].depfile;
+	return NULL;
 }
 
 void discovery_command(const struct plan *p, const char *tool, struct strv *argv)
 {
+	/* all sources of one call have the same kind of dependency file, or none */
+	const struct plan_depfile *d = wanted_depfile(p);
 	strv_add(argv, tool);
 	strv_copy(argv, &p->discover);
-	if (p->discover_text) {
-		strv_add(argv, "-E");
-	} else {
-		strv_add(argv, "-M");
+	strv_add(argv, p->discover_text ? "-E" : "-M");
+	if (p->discover_text && d) {
+		strv_add(argv, d->user_only ? "-MMD" : "-MD");
+		strv_add(argv, "-MF");
+		strv_add(argv, "-");
+	}
+	if (!p->discover_text || d) {
 		strv_add(argv, "-MT");
 		strv_add(argv, RULE_TARGET);
 	}
 	strv_copy(argv, &p->discover_sources);
 }
 
-/* --- rules, as -M writes them ---------------------------------------------------------------- */
+static int too_many(struct error *err)
+{
+	return error_set(err, -EBADMSG, "a source includes too many files");
+}
+
+/* --- rules, as -M and -MD write them -----------------------------------------------------------
+ */
+
+/* Backslashes at *at, all of one run: how many are meant, and whether the last one quotes what
+ * follows. 2n+1 before white space are n and the space; one before # is its quote. */
+static size_t read_backslashes(const char **at, const char *end, bool *quotes)
+{
+	const char *run = *at;
+	while (run < end && *run == '\\')
+		run++;
+	size_t count = (size_t)(run - *at);
+	bool space = run < end && (*run == ' ' || *run == '\t');
+	bool mark = run < end && *run == '#';
+	*at = run;
+	*quotes = mark || (space && count % 2);
+	return space ? count / 2 : count - mark;
+}
 
 /* One dependency from *at, its quoting undone, into word; false at the rule's end. */
 static bool next_dependency(const char **at, const char *end, struct buf *word)
@@ -43,166 +70,190 @@ static bool next_dependency(const char **at, const char *end, struct buf *word)
 	buf_reset(word);
 	while (c < end && (*c == ' ' || (*c == '\\' && c + 1 < end && c[1] == '\n')))
 		c += *c == ' ' ? 1 : 2;
-	for (; c < end && *c != ' ' && *c != '\n'; c++) {
-		if (*c == '$' && c + 1 < end && c[1] == '$') {
-			c++;
-		} else if (*c == '\\') {
-			const char *run = c;
-			while (run < end && *run == '\\')
-				run++;
-			size_t slashes = (size_t)(run - c);
-			bool space = run < end && (*run == ' ' || *run == '\t');
-			bool mark = run < end && *run == '#';
-			/* 2n+1 before white space are n and the space; one before # is its quote */
-			size_t kept = space ? slashes / 2 : slashes - mark;
-			for (size_t i = 0; i < kept; i++)
+	while (c < end && *c != ' ' && *c != '\n') {
+		bool quotes = false;
+		if (*c == '\\') {
+			for (size_t n = read_backslashes(&c, end, &quotes); n > 0; n--)
 				buf_add_char(word, '\\');
-			c = run - 1;
-			if (!(space && slashes % 2) && !mark)
+			if (!quotes)
 				continue;
-			c = run;
+		} else if (*c == '$' && c + 1 < end && c[1] == '$') {
+			c++;
 		}
-		buf_add_char(word, *c);
+		buf_add_char(word, *c++);
 	}
 	*at = c;
 	return word->len > 0;
+}
+
+/* One rule at *text, which moves past it. */
+static int read_rule(const char **text, const char *end, struct strv *out, struct error *err)
+{
+	size_t head = strlen(RULE_HEAD);
+	if ((size_t)(end - *text) < head || memcmp(*text, RULE_HEAD, head) != 0)
+		return error_set(err, -EBADMSG, "the compiler printed no rule");
+	*text += head;
+	scoped_buf struct buf word = BUF_INIT;
+	while (next_dependency(text, end, &word)) {
+		if (out->count >= DISCOVERY_FILES_MAX)
+			return too_many(err);
+		strv_add(out, word.data);
+	}
+	if (*text < end)
+		++*text;
+	return out->count ? 0 : error_set(err, -EBADMSG, "the compiler's rule is empty");
 }
 
 static int read_rules(const char *text, size_t len, struct headers *out, size_t count,
                       struct error *err)
 {
 	const char *end = text + len;
-	scoped_buf struct buf word = BUF_INIT;
 	for (size_t i = 0; i < count; i++) {
-		size_t head = strlen(RULE_TARGET ":");
-		if ((size_t)(end - text) < head || memcmp(text, RULE_TARGET ":", head) != 0)
-			return error_set(err, -EBADMSG,
-			                 "the compiler printed no rule for source %zu", i + 1);
-		text += head;
-		while (next_dependency(&text, end, &word)) {
-			if (out[i].count >= DISCOVERY_FILES_MAX)
-				return error_set(err, -EBADMSG, "a source includes too many files");
-			headers_add(&out[i], word.data, word.len, false);
-		}
-		if (text < end)
-			text++;
-		if (out[i].count == 0)
-			return error_set(err, -EBADMSG, "the compiler's rule is empty");
+		int r = read_rule(&text, end, &out[i].read, err);
+		if (r < 0)
+			return r;
+		strv_copy(&out[i].listed, &out[i].read);
 	}
-	if (text != end)
-		return error_set(err, -EBADMSG, "the compiler printed more than was asked for");
-	return 0;
+	return text == end
+	               ? 0
+	               : error_set(err, -EBADMSG, "the compiler printed more than was asked for");
 }
 
-/* --- line markers, as -E writes them -----------------------------------------------------------
+/* --- line markers, as -E writes them ------------------------------------------------------------
  */
 
-struct marker {
-	struct buf name;
-	bool enters, system;
-};
-
-/* Parses: # NUMBER "NAME" FLAGS. False when the line is none. */
-static bool parse_marker(const char *line, const char *end, struct marker *m)
+/* Parses: # NUMBER "NAME" FLAGS. False when the line is none; enters when a file begins. */
+static bool parse_marker(const char *line, const char *end, struct buf *name, bool *enters)
 {
 	const char *c = line + 2;
 	while (c < end && *c >= '0' && *c <= '9')
 		c++;
 	if (c == line + 2 || end - c < 3 || c[0] != ' ' || c[1] != '"')
 		return false;
-	buf_reset(&m->name);
+	buf_reset(name);
 	for (c += 2; c < end && *c != '"'; c++) {
 		if (*c == '\\' && end - c > 3 && c[1] >= '0' && c[1] <= '7') {
-			buf_add_char(&m->name,
+			buf_add_char(name,
 			             (char)((c[1] - '0') * 64 + (c[2] - '0') * 8 + c[3] - '0'));
 			c += 3;
 			continue;
 		}
 		if (*c == '\\' && end - c > 1)
 			c++;
-		buf_add_char(&m->name, *c);
+		buf_add_char(name, *c);
 	}
-	m->enters = m->system = false;
-	for (; c < end; c++) {
-		m->enters = m->enters || *c == '1';
-		m->system = m->system || *c == '3';
-	}
-	return m->name.len > 0;
+	*enters = end - c >= 3 && c[1] == ' ' && c[2] == '1';
+	return name->len > 0;
 }
 
-/* Files by name, so that a file included a hundred times is listed once. */
+/* Names seen, so that a file included a hundred times is listed once. */
 struct name_set {
 	size_t *slots; /* index + 1 into the list */
 	size_t size;
 };
 
-static uint64_t hash_name(const char *name, size_t len)
+static size_t hash_name(const char *name)
 {
 	uint64_t h = 14695981039346656037u;
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)name[i]) * 1099511628211u;
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 1099511628211u;
 	return h;
 }
 
-static void add_once(struct headers *h, struct name_set *seen, const struct marker *m)
+static size_t *find_slot(struct name_set *set, const struct strv *names, const char *name)
 {
-	if (2 * (h->count + 1) > seen->size) {
-		seen->size = seen->size ? 2 * seen->size : 512;
-		free(seen->slots);
-		seen->slots = xcalloc(seen->size, sizeof(*seen->slots));
-		for (size_t i = 0; i < h->count; i++) {
-			size_t at = hash_name(h->items[i].path, strlen(h->items[i].path));
-			while (seen->slots[at % seen->size])
-				at++;
-			seen->slots[at % seen->size] = i + 1;
-		}
+	for (size_t at = hash_name(name);; at++) {
+		size_t *slot = &set->slots[at % set->size];
+		if (!*slot || strcmp(names->items[*slot - 1], name) == 0)
+			return slot;
 	}
-	size_t before = h->count;
-	headers_add(h, m->name.data, m->name.len, m->system);
-	const char *path = h->items[before].path;
-	size_t at = hash_name(path, strlen(path));
-	for (size_t slot; (slot = seen->slots[at % seen->size]); at++) {
-		if (strcmp(h->items[slot - 1].path, path) != 0)
-			continue;
-		free(h->items[before].path);
-		h->count--;
-		return;
-	}
-	seen->slots[at % seen->size] = before + 1;
 }
 
-/* The text of several sources follows one another, each beginning with the marker `# 0 "NAME"`. */
-static int read_markers(const char *text, size_t len, struct headers *out, size_t count,
+static void add_once(struct strv *names, struct name_set *set, const char *name)
+{
+	if (2 * (names->count + 1) > set->size) {
+		set->size = set->size ? 2 * set->size : 512;
+		free(set->slots);
+		set->slots = xcalloc(set->size, sizeof(*set->slots));
+		for (size_t i = 0; i < names->count; i++)
+			*find_slot(set, names, names->items[i]) = i + 1;
+	}
+	size_t *slot = find_slot(set, names, name);
+	if (*slot)
+		return;
+	strv_add(names, name);
+	*slot = names->count;
+}
+
+/* The text of one source: from its marker `# 0 "NAME"` to the next source's. rule is set to the
+ * last line that can begin a rule: the text comes first. */
+struct segment {
+	const char *begin, *end, *rule;
+};
+
+static bool begins_source(const char *line, const char *end)
+{
+	return end - line > 6 && memcmp(line, "# 0 \"", 5) == 0 && line[5] != '<';
+}
+
+static size_t split_segments(const char *text, const char *end, struct segment *out, size_t count)
+{
+	size_t found = 0;
+	const char *eol;
+	for (const char *line = text; line < end; line = eol + 1) {
+		eol = memchr(line, '\n', (size_t)(end - line));
+		eol = eol ? eol : end - 1;
+		if (found < count && begins_source(line, eol)) {
+			out[found++] = (struct segment){ .begin = line, .end = end };
+			if (found > 1)
+				out[found - 2].end = line;
+		} else if (found && *line == RULE_HEAD[0] &&
+		           (size_t)(end - line) > strlen(RULE_HEAD) &&
+		           memcmp(line, RULE_HEAD, strlen(RULE_HEAD)) == 0) {
+			out[found - 1].rule = line;
+		}
+	}
+	return found;
+}
+
+static int read_segment(const struct segment *s, bool with_rule, struct headers *out,
                         struct error *err)
 {
 	struct name_set seen = { 0 };
-	struct marker m = { .name = BUF_INIT };
-	size_t source = 0;
+	scoped_buf struct buf name = BUF_INIT;
 	int r = 0;
-	const char *end = text + len, *eol;
-	for (const char *line = text; line < end && r == 0; line = eol + 1) {
+	if (with_rule) {
+		const char *rule = s->rule ? s->rule : s->end;
+		r = read_rule(&rule, s->end, &out->listed, err);
+	}
+	const char *end = s->rule ? s->rule : s->end, *eol;
+	for (const char *line = s->begin; r == 0 && line < end; line = eol + 1) {
+		bool enters = false;
 		eol = memchr(line, '\n', (size_t)(end - line));
 		if (!eol)
 			break;
-		if (line[0] != '#' || line[1] != ' ' || !parse_marker(line, eol, &m))
+		if (line[0] != '#' || line[1] != ' ' || !parse_marker(line, eol, &name, &enters))
 			continue;
-		bool begins = strncmp(line, "# 0 ", 4) == 0 && m.name.data[0] != '<';
-		if (begins && source < count && (source == 0 || out[source - 1].count > 0)) {
-			free(seen.slots);
-			seen = (struct name_set){ 0 };
-			source++;
-		}
-		if (source == 0 || m.name.data[0] == '<' || (!begins && !m.enters))
-			continue;
-		if (out[source - 1].count >= DISCOVERY_FILES_MAX)
-			r = error_set(err, -EBADMSG, "a source includes too many files");
-		add_once(&out[source - 1], &seen, &m);
+		if (name.data[0] != '<' && (enters || line == s->begin))
+			add_once(&out->read, &seen, name.data);
+		r = out->read.count > DISCOVERY_FILES_MAX ? too_many(err) : 0;
 	}
-	if (r == 0 && (source != count || (count && out[count - 1].count == 0)))
-		r = error_set(err, -EBADMSG, "the compiler printed %zu sources instead of %zu",
-		              source, count);
 	free(seen.slots);
-	buf_release(&m.name);
+	return r;
+}
+
+static int read_text(const struct plan *p, const char *text, size_t len, struct headers *out,
+                     size_t count, struct error *err)
+{
+	struct segment *segments = xcalloc(count, sizeof(*segments));
+	size_t found = split_segments(text, text + len, segments, count);
+	int r = 0;
+	if (found != count)
+		r = error_set(err, -EBADMSG, "the compiler printed %zu sources instead of %zu",
+		              found, count);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = read_segment(&segments[i], wanted_depfile(p) != NULL, &out[i], err);
+	free(segments);
 	return r;
 }
 
@@ -210,6 +261,6 @@ int discovery_read(const struct plan *p, const char *text, size_t len, struct he
                    size_t count, struct error *err)
 {
 	if (p->discover_text)
-		return read_markers(text, len, out, count, err);
+		return read_text(p, text, len, out, count, err);
 	return read_rules(text, len, out, count, err);
 }

@@ -4,10 +4,11 @@
  *
  * discovery_command() gives the command that the stand-in has to run in the caller's
  * directory and environment; discovery_read() makes lists of what it printed. -M lists every
- * header but does not say which are the system's, and expands no macros outside of directives, so
- * that _Pragma("push_macro(...)") and __COUNTER__ in the text pass it by. Where a dependency
- * file must leave the system's out (-MMD), or a source has one of those (plan.discover_text), the
- * preprocessed text is asked for instead, whose line markers say all, for a third more CPU.
+ * header, but expands no macros outside of directives, so that _Pragma("push_macro(...)") and
+ * __COUNTER__ in the text pass it by; and -MM leaves out the system's. Where a dependency file must
+ * leave those out (-MMD), or a source has one of those (plan.discover_text), the preprocessed text
+ * is asked for instead, for a third more CPU: its line markers say what is read, and behind it
+ * stands the rule as gcc writes it for the dependency file.
  *
  * Private to engine/model/. Threads: pure functions.
  */
@@ -18,18 +19,14 @@
 
 enum { DISCOVERY_FILES_MAX = 100000 };
 
-struct header {
-	char *path;  /* as the compiler spells it; -M takes a leading "./" off */
-	bool system; /* found in a system directory, or included from there; see above */
-};
-
+/* What one source reads and what its dependency file lists: gcc lists some files twice, and
+ * leaves out those of the system when asked to. Both begin with the source itself. */
 struct headers {
-	struct header *items; /* the source itself first, then in the order of inclusion */
-	size_t count, capacity;
+	struct strv read;   /* as the compiler spells them; each once or more */
+	struct strv listed; /* in gcc's order; empty where no dependency file is wanted */
 };
 
 void headers_release(struct headers *h);
-void headers_add(struct headers *h, const char *path, size_t len, bool system);
 
 void discovery_command(const struct plan *p, const char *tool, struct strv *argv);
 

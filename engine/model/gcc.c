@@ -31,7 +31,6 @@ struct gcc {
 	bool by_cpp; /* asked for by -Wp: the driver then names no target */
 	char *depfile;
 	struct strv plain_targets, quoted_targets; /* -MT, -MQ */
-	bool macro_files;
 	bool options_kept; /* debug information and the like record the options */
 };
 
@@ -185,7 +184,7 @@ static void compiler_option(struct gcc *g, const struct gcc_option *o)
 		strv_add(&p->dirs, o->value);
 		break;
 	case GCC_MACRO_FILE:
-		g->macro_files = true;
+		p->macro_files = true;
 		break;
 	case GCC_NATIVE:
 		p->native = true;
@@ -383,8 +382,6 @@ static void check_together(struct gcc *g)
 		for (size_t i = 0, n = 0; i < g->input_count; i++)
 			if (gcc_is_preprocessed(g->inputs[i].language) && ++n > 1)
 				plan_real(p, "one dependency file for several sources");
-	if (g->mmd && g->macro_files)
-		plan_real(p, "-imacros with -MMD");
 	/* what the driver makes of native it also puts elsewhere in the list of options kept there
 	 */
 	if (p->native && g->options_kept)

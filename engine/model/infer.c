@@ -11,6 +11,7 @@
 #include "engine/model/ask.h"
 #include "engine/model/compile.h"
 #include "engine/model/depfile.h"
+#include "engine/model/discovery.h"
 #include "engine/model/follow.h"
 #include "engine/placeholder.h"
 
@@ -394,7 +395,7 @@ static int add_depfiles(struct work *w, struct error *err)
 		if (view_lstat(w->v, path, &st) == 0 && !S_ISREG(st.st_mode))
 			return error_set(err, -ENODATA, "%s is no ordinary file", s->depfile.path);
 		scoped_buf struct buf text = BUF_INIT;
-		depfile_write(&s->depfile, own, &text);
+		depfile_write(&s->depfile, &own->listed, &text);
 		size_t len;
 		char *bytes = buf_steal(&text, &len);
 		add_answer_file(w->answer, path, 0666 & ~w->request->umask, bytes, len);

@@ -87,6 +87,7 @@ struct plan {
 	struct strv discover; /* driver arguments for header discovery, sources not among them */
 	struct strv discover_sources; /* the sources with their -x, in order */
 	bool discover_text;           /* by preprocessing: see discovery.h */
+	bool macro_files;             /* -imacros */
 	bool native;                  /* -march=native and its like are to be spelled out */
 
 	bool link;

@@ -308,6 +308,12 @@ TRAPS = [
      {"a.c": '#include "e.h"\n#include "./e.h"\n', "e.h": "extern int e;\n"}),
     ("a_header_by_two_names_mmd", "gcc -MMD -MP -c a.c",
      {"a.c": '#include "e.h"\n#include "./e.h"\n', "e.h": "extern int e;\n"}),
+    ("a_header_by_quotes_and_by_brackets", "gcc -MD -Id -c a.c",
+     {"a.c": "#include <o.h>\n#include <s.h>\n", "d/o.h": '#include "s.h"\n', "d/s.h": "extern int s;\n"}),
+    ("a_header_by_quotes_and_by_brackets_mmd", "gcc -MMD -MP -Id -c a.c",
+     {"a.c": "#include <o.h>\n#include <s.h>\n", "d/o.h": '#include "s.h"\n', "d/s.h": "extern int s;\n"}),
+    ("counters_with_depfile_of_all", "gcc -MD -MP -c a.c",
+     {"a.c": 'int q=__COUNTER__;\n#if __COUNTER__ == 1\n#include "h/a.h"\n#endif\n'}),
     ("counter", "gcc -c a.c",
      {"a.c": 'int q=__COUNTER__;\n#if __COUNTER__ == 1\n#include "h/a.h"\n#endif\n'}),
     ("digraphs", "gcc -c a.c", {"a.c": '%:include "h/a.h"\nint i = A;\n'}),
@@ -377,6 +383,7 @@ TRAP_REALS = [
     ("a_counter_in_a_header", "gcc -c a.c", "-M overlooks",
      {"a.c": '#include "k.h"\n#if __COUNTER__ == 1\n#endif\n'.replace("__COUNTER__", "K"),
       "k.h": "#define K __COUNTER__\n"}, []),
+    ("macros_of_a_file_mmd", "gcc -MMD -imacros h/a.h -c y.c", "-imacros", {}, []),
     ("an_incbin_of_a_macro", "gcc -c a.S", "told", {"a.S": '#define F "rsp"\n.incbin F\n'}, []),
 ]
 

@@ -120,6 +120,39 @@ static void write_files(const struct infer_answer *a)
 	}
 }
 
+/* The verdict: to the file $MODEL_TOOL_LOG, so that a build's own output stays as it is, or to
+ * standard output. */
+static void tell(const char *kind, const char *reason, char *const *argv)
+{
+	const char *path = getenv("MODEL_TOOL_LOG");
+	scoped_buf struct buf line = BUF_INIT;
+	buf_add_str(&line, kind);
+	if (reason)
+		buf_add_format(&line, ": %s", reason);
+	for (size_t i = 0; path && argv[i]; i++)
+		buf_add_format(&line, "%s%s", i ? " " : " | ", argv[i]);
+	buf_add_char(&line, '\n');
+	int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644) : 1;
+	if (fd < 0 || write_full(fd, line.data, line.len) < 0)
+		abort();
+	if (path)
+		close(fd);
+}
+
+/* There is no mount that would do it when the real tool opens them. */
+static void force_operands(const char *store, char *const *argv)
+{
+	scoped_strv struct strv command = STRV_INIT;
+	strv_add(&command, "/proc/self/exe");
+	strv_add(&command, "force");
+	strv_add(&command, store);
+	for (size_t i = 1; argv[i]; i++)
+		if (argv[i][0] != '-' && access(argv[i], R_OK) == 0)
+			strv_add(&command, argv[i]);
+	if (command.count > 3)
+		run(command.items, NULL);
+}
+
 static int infer(char **argv)
 {
 	struct session s;
@@ -132,10 +165,10 @@ static int infer(char **argv)
 	int status = a.exit_status;
 	if (a.kind == INFER_RECORDED) {
 		write_files(&a);
-		printf("lazy\n");
+		tell("lazy", NULL, argv + 2);
 	} else {
-		printf("real: %s\n", a.reason);
-		fflush(stdout);
+		tell("real", a.reason, argv + 2);
+		force_operands(argv[0], argv + 2);
 		status = run(argv + 2, NULL);
 	}
 	infer_answer_release(&a);

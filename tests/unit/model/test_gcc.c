@@ -1,5 +1,5 @@
 /* gcc's model: command lines to plans. */
-#include "engine/model/depfile.h"
+#include "engine/model/discovery.h"
 #include "tests/unit/model/plans.h"
 
 static void lazy_calls_have_these_reads_writes_and_arguments(void **state)
@@ -121,7 +121,6 @@ static void what_is_not_understood_or_wanted_at_once_is_real(void **state)
 		{ "gcc x.o -o p -Wl,-o,q", "named to the linker" },
 		{ "gcc x.o -o p -Wl,--dependency-file=f", "--dependency-file" },
 		{ "gcc x.o -o p -Wl,-t", "-t" },
-		{ "gcc -MMD -imacros m -c x.c", "-imacros" },
 		{ "gcc -march=native -g -c x.c", "native" },
 		{ "gcc -S a.s", "-S of" },
 		{ "gcc -fdiagnostics-format=json -c x.c", "-fdiagnostics-format" },

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/model/depfile.h"
+#include "engine/model/discovery.h"
 #include "engine/model/scan.h"
 #include "tests/unit/model/plans.h"
 
@@ -19,52 +20,41 @@ static void names_are_quoted_for_make(void **state)
 	}
 }
 
-static struct headers two_headers(void)
-{
-	struct headers h = { 0 };
-	headers_add(&h, "./x.c", 5, false);
-	headers_add(&h, "/usr/include/a.h", 16, true);
-	headers_add(&h, "b.h", 3, false);
-	return h;
-}
-
-static void system_headers_and_phony_targets_are_as_asked_for(void **state)
+static void phony_targets_are_all_but_the_source(void **state)
 {
 	(void)state;
-	struct headers h = two_headers();
+	scoped_strv struct strv listed = STRV_INIT;
 	struct plan_depfile d = { 0 };
+	words("./x.c a.h ./b#.h a.h", &listed);
 	strv_add(&d.targets, "x.o");
-	scoped_buf struct buf all = BUF_INIT, user = BUF_INIT;
-	depfile_write(&d, &h, &all);
-	assert_string_equal(all.data, "x.o: x.c /usr/include/a.h b.h\n");
-	d.user_only = d.phony = true;
-	depfile_write(&d, &h, &user);
-	assert_string_equal(user.data, "x.o: x.c b.h\nb.h:\n");
+	scoped_buf struct buf plain = BUF_INIT, phony = BUF_INIT;
+	depfile_write(&d, &listed, &plain);
+	assert_string_equal(plain.data, "x.o: x.c a.h b\\#.h a.h\n");
+	d.phony = true;
+	depfile_write(&d, &listed, &phony);
+	assert_string_equal(phony.data, "x.o: x.c a.h b\\#.h a.h\na.h:\nb\\#.h:\na.h:\n");
 	strv_release(&d.targets);
-	headers_release(&h);
 }
 
 static void long_lines_are_broken_before_column_72(void **state)
 {
 	(void)state;
-	struct headers h = { 0 };
+	scoped_strv struct strv listed = STRV_INIT;
 	struct plan_depfile d = { 0 };
 	strv_add(&d.targets, "x.o");
-	headers_add(&h, "x.c", 3, false);
+	strv_add(&listed, "x.c");
 	for (int i = 0; i < 12; i++)
-		headers_add(&h, "0123456789abcdefghi", 19, false);
+		strv_add(&listed, "0123456789abcdefghi");
 	scoped_buf struct buf b = BUF_INIT;
-	depfile_write(&d, &h, &b);
+	depfile_write(&d, &listed, &b);
 	for (const char *line = b.data; *line;) {
 		size_t len = strcspn(line, "\n");
 		assert_true(len <= 72 + 2);
 		line += len + (line[len] == '\n');
 	}
-	assert_non_null(strstr(
-	        b.data,
-	        "x.o: x.c 0123456789abcdefghi 0123456789abcdefghi 0123456789abcdefghi \\\n "));
+	assert_non_null(strstr(b.data, "x.o: x.c 0123456789abcdefghi 0123456789abcdefghi "
+	                               "0123456789abcdefghi \\\n "));
 	strv_release(&d.targets);
-	headers_release(&h);
 }
 
 static void rules_are_read_with_their_quotes_undone(void **state)
@@ -79,36 +69,56 @@ static void rules_are_read_with_their_quotes_undone(void **state)
 	assert_ok(discovery_read(&p, text, strlen(text), h, 2, &err));
 	static const char *const want[] = { "x.c",   "/usr/a.h", "d e.h", "a#b.h",
 		                            "c$d.h", "e\\ f.h",  "g\\h.h" };
-	assert_int_equal(h[0].count, 7);
-	for (size_t i = 0; i < 7; i++)
-		assert_string_equal(h[0].items[i].path, want[i]);
-	assert_int_equal(h[1].count, 1);
+	assert_int_equal(h[0].read.count, 7);
+	for (size_t i = 0; i < 7; i++) {
+		assert_string_equal(h[0].read.items[i], want[i]);
+		assert_string_equal(h[0].listed.items[i], want[i]);
+	}
+	assert_int_equal(h[1].read.count, 1);
 	headers_release(&h[0]);
 	headers_release(&h[1]);
 }
 
-static void line_markers_are_read_with_their_flags(void **state)
+static void preprocessed_text_tells_what_is_read_and_its_rule_what_is_listed(void **state)
 {
 	(void)state;
 	static const char text[] =
 	        "# 0 \"x.c\"\n# 0 \"<built-in>\"\n# 0 \"<command-line>\"\n# 1 \"/usr/p.h\" 1 3 4\n"
-	        "# 0 \"<command-line>\" 2\n# 1 \"x.c\"\n# 1 \"a\\\"\\\\b\\303.h\" 1\nint a;\n# 2 "
-	        "\"x.c\" 2\n"
-	        "# 1 \"/usr/s.h\" 1 3\n# 3 \"x.c\" 2\n# 7 \"claimed.y\"\n# 1 \"/usr/s.h\" 1 3\n"
-	        "# 0 \"y.c\"\n# 1 \"/usr/s.h\" 1 3\n";
+	        "# 0 \"<command-line>\" 2\n# 1 \"x.c\"\n# 1 \"a\\\"\\\\b\\303.h\" 1\nint a;\n"
+	        "# 2 \"x.c\" 2\nggfs-source: not yet\n# 1 \"/usr/s.h\" 1 3\n# 3 \"x.c\" 2\n"
+	        "# 7 \"claimed.y\"\n# 1 \"/usr/s.h\" 1 3\n# 13 \"late.y\" 3 1\n"
+	        "ggfs-source: x.c a\"\\b\303.h \\\n again.h again.h\n"
+	        "# 0 \"y.c\"\n# 1 \"/usr/s.h\" 1 3\nggfs-source: y.c\n";
 	struct plan p = { .discover_text = true };
+	plan_add_source(&p, "x.c")->has_depfile = true;
+	plan_add_source(&p, "y.c")->has_depfile = true;
 	struct headers h[2] = { 0 };
 	struct error err;
+	const char *line = "text";
 	assert_ok(discovery_read(&p, text, strlen(text), h, 2, &err));
-	assert_int_equal(h[0].count, 4);
-	assert_string_equal(h[0].items[0].path, "x.c");
-	assert_string_equal(h[0].items[2].path, "a\"\\b\303.h");
-	assert_false(h[0].items[2].system);
-	assert_string_equal(h[0].items[3].path, "/usr/s.h");
-	assert_true(h[0].items[3].system);
-	assert_int_equal(h[1].count, 2);
+	assert_text(joined(&h[0].read), "x.c /usr/p.h a\"\\b\303.h /usr/s.h");
+	assert_text(joined(&h[0].listed), "x.c a\"\\b\303.h again.h again.h");
+	assert_text(joined(&h[1].read), "y.c /usr/s.h");
+	assert_text(joined(&h[1].listed), "y.c");
 	headers_release(&h[0]);
 	headers_release(&h[1]);
+	model_plan_release(&p);
+}
+
+static void preprocessed_text_needs_its_rule_only_for_a_dependency_file(void **state)
+{
+	(void)state;
+	static const char text[] = "# 0 \"x.c\"\nint x;\n";
+	struct plan p = { .discover_text = true };
+	struct headers h = { 0 };
+	struct error err;
+	assert_ok(discovery_read(&p, text, strlen(text), &h, 1, &err));
+	assert_int_equal(h.read.count, 1);
+	headers_release(&h);
+	plan_add_source(&p, "x.c")->has_depfile = true;
+	assert_error(discovery_read(&p, text, strlen(text), &h, 1, &err), -EBADMSG);
+	headers_release(&h);
+	model_plan_release(&p);
 }
 
 static void what_the_compiler_would_not_print_is_ebadmsg(void **state)
@@ -196,10 +206,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_quoted_for_make),
-		cmocka_unit_test(system_headers_and_phony_targets_are_as_asked_for),
+		cmocka_unit_test(phony_targets_are_all_but_the_source),
 		cmocka_unit_test(long_lines_are_broken_before_column_72),
 		cmocka_unit_test(rules_are_read_with_their_quotes_undone),
-		cmocka_unit_test(line_markers_are_read_with_their_flags),
+		cmocka_unit_test(preprocessed_text_tells_what_is_read_and_its_rule_what_is_listed),
+		cmocka_unit_test(preprocessed_text_needs_its_rule_only_for_a_dependency_file),
 		cmocka_unit_test(what_the_compiler_would_not_print_is_ebadmsg),
 		cmocka_unit_test(scans_find_what_discovery_does_not_tell),
 		cmocka_unit_test(files_named_to_the_assembler_are_found_or_doubted),
