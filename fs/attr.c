@@ -21,10 +21,11 @@ double attr_present(struct fs *fs, struct inode *inode, struct stat *st)
 }
 
 void attr_entry(struct fs *fs, struct inode *inode, const struct stat *st,
-		struct fuse_entry_param *e)
+                struct fuse_entry_param *e)
 {
-	*e = (struct fuse_entry_param){ .ino = ino_of(fs, inode), .attr = *st,
-					.entry_timeout = TIMEOUT_SETTLED_S };
+	*e = (struct fuse_entry_param){ .ino = ino_of(fs, inode),
+		                        .attr = *st,
+		                        .entry_timeout = TIMEOUT_SETTLED_S };
 	e->attr_timeout = attr_present(fs, inode, &e->attr);
 }
 
@@ -70,7 +71,8 @@ static int set_owner(const struct inode *inode, const struct stat *attr, int to_
 {
 	uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
 	gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
-	return fchownat(inode->fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return fchownat(inode->fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 ? -errno
+	                                                                                  : 0;
 }
 
 static struct timespec time_to_set(const struct timespec *t, int to_set, int now, int given)
@@ -90,7 +92,7 @@ static int set_times(const struct inode *inode, const struct stat *attr, int to_
 }
 
 void attr_set_reply(struct fs *fs, fuse_req_t req, struct inode *inode, const struct stat *attr,
-		    int to_set)
+                    int to_set)
 {
 	int r = 0;
 	if (to_set & FUSE_SET_ATTR_MODE)
@@ -118,7 +120,7 @@ static int set_size(struct fs *fs, struct inode *inode, off_t size, struct fuse_
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-		struct fuse_file_info *fi)
+                struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *inode = inode_of(fs, ino);

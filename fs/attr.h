@@ -10,17 +10,17 @@ double attr_present(struct fs *fs, struct inode *inode, struct stat *st);
 
 /* The entry for an inode that inode_lookup() gave. */
 void attr_entry(struct fs *fs, struct inode *inode, const struct stat *st,
-		struct fuse_entry_param *e);
+                struct fuse_entry_param *e);
 
 /* Stats and answers req. */
 void attr_reply(struct fs *fs, fuse_req_t req, struct inode *inode);
 
 /* Does what SETATTR asks for, the size excepted, and answers. */
 void attr_set_reply(struct fs *fs, fuse_req_t req, struct inode *inode, const struct stat *attr,
-		    int to_set);
+                    int to_set);
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-		struct fuse_file_info *fi);
+                struct fuse_file_info *fi);
 
 #endif

@@ -21,7 +21,8 @@ static struct intent intent_of(const struct digest *object, off_t size, const st
 {
 	struct intent i;
 	snprintf(i.path, sizeof(i.path), INTENT_DIRECTORY "/%s.%lld.%lld.%ld.%llu",
-		 digest_hex(object).text, (long long)size, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (unsigned long long)st->st_ino);
+	         digest_hex(object).text, (long long)size, (long long)st->st_mtim.tv_sec,
+	         st->st_mtim.tv_nsec, (unsigned long long)st->st_ino);
 	return i;
 }
 
@@ -55,7 +56,8 @@ static int note_intent(int backing_fd, const struct inode *inode, const struct i
 	if (mkdirat(backing_fd, INTENT_DIRECTORY, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	if (linkat(AT_FDCWD, proc_path(inode->fd).text, backing_fd, intent->path,
-		   AT_SYMLINK_FOLLOW) < 0 && errno != EEXIST)
+	           AT_SYMLINK_FOLLOW) < 0 &&
+	    errno != EEXIST)
 		return -errno;
 	return 0;
 }
@@ -75,20 +77,21 @@ static void set_noted(struct inode *inode, bool noted)
 
 /* A copy that failed leaves the placeholder; if not even that can be written, the intent stays. */
 static int copy_noted(struct inode *inode, const struct ref *ref, int from, int to,
-		      const struct stat *st, bool *settled)
+                      const struct stat *st, bool *settled)
 {
 	const struct timespec times[2] = { st->st_atim, st->st_mtim };
 	int r = replace_bytes(from, to, times);
 	*settled = r == 0 || put_placeholder(to, ref, times) == 0;
 	if (r < 0)
-		lazy_remember_reason(inode, r == -ENOSPC ? "no room to copy the file, which is to be "
-							   "written to"
-							 : strerror(-r));
+		lazy_remember_reason(inode, r == -ENOSPC
+		                                    ? "no room to copy the file, which is to be "
+		                                      "written to"
+		                                    : strerror(-r));
 	return r;
 }
 
 static int copy_object(struct fs *fs, struct inode *inode, const struct ref *ref,
-		       const struct digest *object)
+                       const struct digest *object)
 {
 	struct stat st, object_st;
 	scoped_fd int from = object_open(fs, object);
@@ -99,7 +102,8 @@ static int copy_object(struct fs *fs, struct inode *inode, const struct ref *ref
 		return to;
 	if (fstat(to, &st) < 0 || fstat(from, &object_st) < 0)
 		return -errno;
-	bool named = st.st_nlink > 0; /* nobody will find it again otherwise, so no intent is needed */
+	bool named =
+	        st.st_nlink > 0; /* nobody will find it again otherwise, so no intent is needed */
 	struct intent intent = intent_of(object, object_st.st_size, &st);
 	int r = named ? note_intent(fs->backing_fd, inode, &intent) : 0;
 	if (r < 0)
@@ -179,7 +183,9 @@ void copy_up(struct parked *p)
 		if (!inode->lazy->copying) {
 			inode->lazy->copying = true;
 			job = xcalloc(1, sizeof(*job));
-			*job = (struct copy_job){ .fs = p->fs, .inode = inode, .object = p->object };
+			*job = (struct copy_job){ .fs = p->fs,
+				                  .inode = inode,
+				                  .object = p->object };
 			ref_copy(&job->ref, &inode->lazy->ref);
 		}
 		join(p);
@@ -197,8 +203,7 @@ static bool parse_intent(const char *name, struct ref *blob, struct timespec *mt
 {
 	long long size, seconds;
 	long nanoseconds;
-	if (strlen(name) < DIGEST_HEX_SIZE ||
-	    !digest_parse(name, DIGEST_HEX_SIZE, &blob->digest) ||
+	if (strlen(name) < DIGEST_HEX_SIZE || !digest_parse(name, DIGEST_HEX_SIZE, &blob->digest) ||
 	    sscanf(name + DIGEST_HEX_SIZE, ".%lld.%lld.%ld.", &size, &seconds, &nanoseconds) != 3)
 		return false;
 	blob->kind = REF_BLOB;
@@ -219,8 +224,8 @@ static int recover_one(int intents, const char *name, int store_fd)
 		return -errno;
 	if (placeholder_read_fd(to, NULL, &ref, NULL) == 0)
 		return 0; /* the copy had not begun */
-	scoped_fd int from = openat(store_fd, store_object_path(&blob.digest).text,
-				   O_RDONLY | O_CLOEXEC);
+	scoped_fd int from =
+	        openat(store_fd, store_object_path(&blob.digest).text, O_RDONLY | O_CLOEXEC);
 	if (from >= 0)
 		return replace_bytes(from, to, times);
 	return put_placeholder(to, &blob, times);
@@ -228,8 +233,8 @@ static int recover_one(int intents, const char *name, int store_fd)
 
 int copy_up_recover(int backing_fd, int store_fd, struct error *err)
 {
-	scoped_fd int fd = openat(backing_fd, INTENT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-								O_CLOEXEC);
+	scoped_fd int fd = openat(backing_fd, INTENT_DIRECTORY,
+	                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : error_errno(err, "cannot look into " INTENT_DIRECTORY);
 	scoped_dir DIR *dir = fdopendir(dup(fd));
@@ -238,9 +243,10 @@ int copy_up_recover(int backing_fd, int store_fd, struct error *err)
 			continue;
 		int r = recover_one(fd, d->d_name, store_fd);
 		if (r < 0)
-			return error_set(err, r, "cannot complete the copy noted as " INTENT_DIRECTORY
-					 "/%s: %s; set the file aside and mount again",
-					 d->d_name, strerror(-r));
+			return error_set(err, r,
+			                 "cannot complete the copy noted as " INTENT_DIRECTORY
+			                 "/%s: %s; set the file aside and mount again",
+			                 d->d_name, strerror(-r));
 		log_info("completed a copy that a crash had cut short");
 		unlinkat(fd, d->d_name, 0);
 	}

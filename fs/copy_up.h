@@ -3,17 +3,18 @@
  * placeholder before and the object's bytes after.
  *
  * `kill -9` may come at any moment, and a file's bytes cannot be exchanged in one step on every
- * filesystem. So the intent is noted first: a second name for the inode, INTENT_DIRECTORY/DIGEST.MTIME,
- * which neither a rename nor an unlink of the first can lose, and which is removed when the copy
- * is complete. The next mount finishes what is noted there before it serves anybody.
+ * filesystem. So the intent is noted first: a second name for the inode,
+ * INTENT_DIRECTORY/DIGEST.MTIME, which neither a rename nor an unlink of the first can lose, and
+ * which is removed when the copy is complete. The next mount finishes what is noted there before it
+ * serves anybody.
  */
 #ifndef GGFS_FS_COPY_UP_H
 #define GGFS_FS_COPY_UP_H
 
 #include "fs/parked.h"
 
-/* p->object is in the store. Copies (or waits for the copy under way), then finishes p. May still be
- * interrupted: the copy is completed then, and kept. */
+/* p->object is in the store. Copies (or waits for the copy under way), then finishes p. May still
+ * be interrupted: the copy is completed then, and kept. */
 void copy_up(struct parked *p);
 
 /* If a copy into inode is under way, p waits for it, to be finished with 0 after; else false. */

@@ -45,7 +45,8 @@ void creds_become(fuse_req_t req, struct creds *creds)
 	creds->changed = true;
 	setfsgid(ctx->gid);
 	setfsuid(ctx->uid);
-	/* Our view of the caller's groups is not complete; the kernel's was, and it allowed this. */
+	/* Our view of the caller's groups is not complete; the kernel's was, and it allowed this.
+	 */
 	capabilities_change(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH, 0);
 }
 

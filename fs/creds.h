@@ -23,8 +23,8 @@ struct creds {
 void creds_become(fuse_req_t req, struct creds *creds);
 void creds_return(const struct creds *creds);
 
-/* CAP_FSETID off for this thread and those it starts: with it, the kernel would leave set-uid bits on
- * files that are written to through us. On again only where somebody sets such a bit. */
+/* CAP_FSETID off for this thread and those it starts: with it, the kernel would leave set-uid bits
+ * on files that are written to through us. On again only where somebody sets such a bit. */
 void creds_fsetid(bool on);
 
 #endif

@@ -61,13 +61,15 @@ static bool is_dots(const char *name)
 /* Adds one entry; false when there is no room for it. */
 static bool list_entry(struct listing *l, const struct dirent *d)
 {
-	struct fuse_entry_param e = { .attr.st_ino = d->d_ino, .attr.st_mode = (mode_t)d->d_type << 12 };
+	struct fuse_entry_param e = { .attr.st_ino = d->d_ino,
+		                      .attr.st_mode = (mode_t)d->d_type << 12 };
 	size_t room = l->size - l->len;
 	struct inode *inode = NULL;
 	struct stat st;
 	size_t n;
 	if (!l->plus) {
-		n = fuse_add_direntry(l->req, l->bytes + l->len, room, d->d_name, &e.attr, d->d_off);
+		n = fuse_add_direntry(l->req, l->bytes + l->len, room, d->d_name, &e.attr,
+		                      d->d_off);
 	} else {
 		if (fuse_add_direntry_plus(l->req, NULL, 0, d->d_name, &e, d->d_off) > room)
 			return false;
@@ -75,7 +77,8 @@ static bool list_entry(struct listing *l, const struct dirent *d)
 		if (!is_dots(d->d_name) &&
 		    inode_lookup(l->fs, l->parent, d->d_name, &inode, &st) == 0)
 			attr_entry(l->fs, inode, &st, &e);
-		n = fuse_add_direntry_plus(l->req, l->bytes + l->len, room, d->d_name, &e, d->d_off);
+		n = fuse_add_direntry_plus(l->req, l->bytes + l->len, room, d->d_name, &e,
+		                           d->d_off);
 	}
 	if (n > room)
 		return false;
@@ -101,7 +104,7 @@ static int list_from(struct listing *l, struct directory *d)
 }
 
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		 struct fuse_file_info *fi, bool plus)
+                 struct fuse_file_info *fi, bool plus)
 {
 	struct fs *fs = fs_of(req);
 	struct directory *d = directory_of(fi);
@@ -123,13 +126,13 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		struct fuse_file_info *fi)
+                struct fuse_file_info *fi)
 {
 	list(req, ino, size, offset, fi, false);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		    struct fuse_file_info *fi)
+                    struct fuse_file_info *fi)
 {
 	list(req, ino, size, offset, fi, true);
 }

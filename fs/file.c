@@ -17,7 +17,7 @@ static bool same_bytes(const struct inode *inode, const struct digest *object)
 
 /* Before the first open: settles the inode's mode. inode->lock is held. */
 static void choose_mode(struct fs *fs, fuse_req_t req, struct inode *inode,
-			const struct digest *object, bool writable)
+                        const struct digest *object, bool writable)
 {
 	if (!same_bytes(inode, object))
 		inode->pages_stale = true;
@@ -131,8 +131,8 @@ static int open_bytes(struct fs *fs, const struct file *file)
 {
 	if (file->from_object)
 		return object_open(fs, &file->object);
-	/* Offsets are the kernel's: O_APPEND would put every write at the end of the backing file. A
-	 * cached page that is written in part is read first. */
+	/* Offsets are the kernel's: O_APPEND would put every write at the end of the backing file.
+	 * A cached page that is written in part is read first. */
 	int flags = file->flags & ~(O_APPEND | O_TRUNC | O_EXCL | O_DIRECT | O_NONBLOCK);
 	int fd = -EACCES;
 	if ((flags & O_ACCMODE) == O_WRONLY)
@@ -164,7 +164,7 @@ static int complete(struct fs *fs, struct file *file, int fd)
 
 /* Opens; on failure nothing is left, but the hold on inode. */
 static int file_open(struct fs *fs, fuse_req_t req, struct inode *inode, struct fuse_file_info *fi,
-		     const struct digest *object, int fd, struct file **out)
+                     const struct digest *object, int fd, struct file **out)
 {
 	struct file *file = file_new(inode, fi->flags, object);
 	int r = admit(fs, req, file, fi);
@@ -189,7 +189,7 @@ static int file_open(struct fs *fs, fuse_req_t req, struct inode *inode, struct 
 }
 
 void file_open_reply(struct fs *fs, fuse_req_t req, struct inode *inode,
-		     const struct fuse_file_info *asked, const struct digest *object)
+                     const struct fuse_file_info *asked, const struct digest *object)
 {
 	struct fuse_file_info fi = *asked;
 	struct file *file;
@@ -203,7 +203,7 @@ void file_open_reply(struct fs *fs, fuse_req_t req, struct inode *inode,
 }
 
 void file_create_reply(struct fs *fs, fuse_req_t req, struct inode *inode,
-		       const struct fuse_file_info *asked, const struct fuse_entry_param *e, int fd)
+                       const struct fuse_file_info *asked, const struct fuse_entry_param *e, int fd)
 {
 	struct fuse_file_info fi = *asked;
 	struct file *file;
@@ -238,8 +238,8 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *inode = inode_of(fs, ino);
-	/* Programs write placeholders as ordinary bytes; at the close they begin to be lazy, and the
-	 * kernel has to know before close() returns. */
+	/* Programs write placeholders as ordinary bytes; at the close they begin to be lazy, and
+	 * the kernel has to know before close() returns. */
 	if (is_writable(file_of(fi)->flags) && lazy_written(fs, inode))
 		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
 	fuse_reply_err(req, 0);

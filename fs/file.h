@@ -17,12 +17,12 @@
  * has then still to be done. Takes over one hold on inode.
  */
 void file_open_reply(struct fs *fs, fuse_req_t req, struct inode *inode,
-		     const struct fuse_file_info *fi, const struct digest *object);
+                     const struct fuse_file_info *fi, const struct digest *object);
 
 /* The same for a file just created, e being its entry. fd (taken over) is what it was created
  * with. Takes over one hold of two; the other is the kernel's lookup. */
 void file_create_reply(struct fs *fs, fuse_req_t req, struct inode *inode,
-		       const struct fuse_file_info *fi, const struct fuse_entry_param *e, int fd);
+                       const struct fuse_file_info *fi, const struct fuse_entry_param *e, int fd);
 
 /* A descriptor of what the file reads and writes: its own, or one opened now that *opened then
  * holds, for scoped_fd. -errno. */

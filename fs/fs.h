@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
 #include "fs/mount.h"
@@ -48,29 +49,29 @@ enum io_mode { IO_NONE, IO_CACHED, IO_PASSTHROUGH };
 struct file;
 
 struct inode {
-	struct inode *next;  /* in its bucket; table.lock */
+	struct inode *next; /* in its bucket; table.lock */
 	dev_t dev;
 	ino_t ino;
-	uint64_t refs;       /* table.lock */
-	bool detached;       /* table.lock; see inode_detach() */
-	int fd;              /* O_PATH */
-	mode_t type;         /* S_IFREG, ... */
+	uint64_t refs; /* table.lock */
+	bool detached; /* table.lock; see inode_detach() */
+	int fd;        /* O_PATH */
+	mode_t type;   /* S_IFREG, ... */
 
 	pthread_mutex_t lock; /* guards what follows */
 	enum kind kind;
-	uint32_t version;    /* changes when the bytes may have turned lazy or ordinary */
-	struct lazy *lazy;   /* NULL unless it is or was lazy */
-	unsigned writers;    /* handles open for writing */
+	uint32_t version;  /* changes when the bytes may have turned lazy or ordinary */
+	struct lazy *lazy; /* NULL unless it is or was lazy */
+	unsigned writers;  /* handles open for writing */
 
 	enum io_mode mode;
 	unsigned opens;
-	struct file *files;  /* the open ones, opens of them */
-	bool from_object;    /* the bytes behind mode and backing_id: an object, else its own */
+	struct file *files; /* the open ones, opens of them */
+	bool from_object;   /* the bytes behind mode and backing_id: an object, else its own */
 	struct digest object;
-	int backing_id;      /* 0: none registered */
+	int backing_id; /* 0: none registered */
 	bool backing_writable, backing_from_object;
 	struct digest backing_object;
-	bool pages_stale;    /* the kernel's cached pages are to be dropped at the next open */
+	bool pages_stale; /* the kernel's cached pages are to be dropped at the next open */
 };
 
 struct table {
@@ -83,27 +84,28 @@ struct table {
 struct fs {
 	const struct mount_options *options;
 	struct fuse_session *session;
-	int backing_fd;       /* the backing directory, opened before it was mounted over */
-	int store_fd;         /* the store's directory */
+	int backing_fd; /* the backing directory, opened before it was mounted over */
+	int store_fd;   /* the store's directory */
 	struct inode root;
 	struct table table;
-	uid_t uid;            /* the mount process's own */
+	uid_t uid; /* the mount process's own */
 	gid_t gid;
-	bool overlay;         /* the backing directory or the store is on an overlay */
+	bool overlay;            /* the backing directory or the store is on an overlay */
 	atomic_bool passthrough; /* cleared for good when the kernel refuses us */
-	struct tasks *quick;  /* answers and notices that may not be sent where they arise */
-	struct tasks *slow;   /* work that waits for a disk */
+	struct tasks *quick;     /* answers and notices that may not be sent where they arise */
+	struct tasks *slow;      /* work that waits for a disk */
 	struct link *link;
-	atomic_uint_fast64_t generation; /* of what the service told us: moves when something settled */
-	int64_t deadline_ms;  /* for a reader; 0: none */
+	atomic_uint_fast64_t
+	        generation;  /* of what the service told us: moves when something settled */
+	int64_t deadline_ms; /* for a reader; 0: none */
 };
 
 /* An open file: fuse_file_info.fh. */
 struct file {
-	struct inode *inode; /* held */
-	int fd;              /* -1 in passthrough: opened when it is needed */
-	int flags;           /* as opened */
-	bool passthrough;    /* the kernel reads and writes by itself */
+	struct inode *inode;       /* held */
+	int fd;                    /* -1 in passthrough: opened when it is needed */
+	int flags;                 /* as opened */
+	bool passthrough;          /* the kernel reads and writes by itself */
 	struct file *next, **self; /* among inode->files; the inode's lock */
 	bool from_object;
 	struct digest object;

@@ -93,8 +93,11 @@ static struct inode *table_get(struct table *t, int fd, const struct stat *st)
 	if (t->count >= t->bucket_count)
 		table_grow(t);
 	n = xcalloc(1, sizeof(*n));
-	*n = (struct inode){ .dev = st->st_dev, .ino = st->st_ino, .refs = 1, .fd = fd,
-			     .type = st->st_mode & S_IFMT };
+	*n = (struct inode){ .dev = st->st_dev,
+		             .ino = st->st_ino,
+		             .refs = 1,
+		             .fd = fd,
+		             .type = st->st_mode & S_IFMT };
 	pthread_mutex_init(&n->lock, NULL);
 	size_t b = bucket_of(t, st->st_dev, st->st_ino);
 	n->next = t->buckets[b];
@@ -110,7 +113,7 @@ bool name_is_hidden(struct fs *fs, const struct inode *parent, const char *name)
 }
 
 int inode_lookup(struct fs *fs, struct inode *parent, const char *name, struct inode **out,
-		 struct stat *st)
+                 struct stat *st)
 {
 	if (name_is_hidden(fs, parent, name))
 		return -ENOENT;
@@ -144,8 +147,8 @@ void inode_hold(struct fs *fs, struct inode *inode)
 /* Takes it out of the list it is in; table.lock is held. */
 static void table_remove(struct table *t, struct inode *inode)
 {
-	struct inode **p = inode->detached ? &t->detached
-					   : &t->buckets[bucket_of(t, inode->dev, inode->ino)];
+	struct inode **p =
+	        inode->detached ? &t->detached : &t->buckets[bucket_of(t, inode->dev, inode->ino)];
 	while (*p != inode)
 		p = &(*p)->next;
 	*p = inode->next;

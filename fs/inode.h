@@ -15,7 +15,7 @@ void table_release(struct fs *fs);
 /* Finds name in parent and holds the inode once: *out is for inode_put(). st is the backing
  * file's own. -ENOENT absent (or not to be shown). */
 int inode_lookup(struct fs *fs, struct inode *parent, const char *name, struct inode **out,
-		 struct stat *st);
+                 struct stat *st);
 
 /* The same for a file without a name that fd (which stays the caller's) has open. */
 int inode_from_fd(struct fs *fs, int fd, struct inode **out, struct stat *st);

@@ -24,7 +24,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 }
 
 void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *from, off_t offset,
-		  struct fuse_file_info *fi)
+                  struct fuse_file_info *fi)
 {
 	struct fuse_bufvec to = FUSE_BUFVEC_INIT(fuse_buf_size(from));
 	scoped_fd int opened = -1;
@@ -90,11 +90,12 @@ static void fallocate_job(void *arg)
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
-		  struct fuse_file_info *fi)
+                  struct fuse_file_info *fi)
 {
 	(void)ino;
-	push(req, fallocate_job, (struct io_job){ .file = file_of(fi), .mode = mode, .offset = offset,
-						  .len = (size_t)length });
+	push(req, fallocate_job,
+	     (struct io_job){
+	             .file = file_of(fi), .mode = mode, .offset = offset, .len = (size_t)length });
 }
 
 static void copy_job(void *arg)
@@ -117,13 +118,16 @@ static void copy_job(void *arg)
 }
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in,
-			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t offset_out,
-			struct fuse_file_info *fi_out, size_t len, int flags)
+                        struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t offset_out,
+                        struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	(void)ino_in, (void)ino_out, (void)flags;
-	push(req, copy_job, (struct io_job){ .file = file_of(fi_in), .offset = offset_in,
-					     .to = file_of(fi_out), .offset_to = offset_out,
-					     .len = len });
+	push(req, copy_job,
+	     (struct io_job){ .file = file_of(fi_in),
+	                      .offset = offset_in,
+	                      .to = file_of(fi_out),
+	                      .offset_to = offset_out,
+	                      .len = len });
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)

@@ -53,7 +53,8 @@ static void set_kind(struct inode *inode, enum kind kind, struct ref *ref, const
 	inode->pages_stale = true;
 }
 
-/* Reads the file if its size is a placeholder's, and notes what it is unless it changed meanwhile. */
+/* Reads the file if its size is a placeholder's, and notes what it is unless it changed meanwhile.
+ */
 static void inspect(struct inode *inode, const struct stat *st, uint32_t version)
 {
 	enum kind kind = KIND_ORDINARY;
@@ -139,8 +140,8 @@ double lazy_present(struct inode *inode, struct stat *st)
 		st->st_size = (off_t)lazy->size_bytes;
 		st->st_blocks = lazy->blocks;
 	} else if (inode->kind == KIND_LAZY) {
-		st->st_size = lazy->size_guess <= INT64_MAX ? (off_t)lazy->size_guess
-							    : LAZY_SIZE_UNKNOWN;
+		st->st_size =
+		        lazy->size_guess <= INT64_MAX ? (off_t)lazy->size_guess : LAZY_SIZE_UNKNOWN;
 		st->st_blocks = 0;
 		timeout_s = 0;
 	}
@@ -227,9 +228,8 @@ bool lazy_ready_object(struct fs *fs, struct inode *inode, struct digest *object
 bool lazy_look_is_fresh(struct fs *fs, struct inode *inode)
 {
 	pthread_mutex_lock(&inode->lock);
-	bool fresh = is_ready(inode) ||
-		     (inode->kind == KIND_LAZY && inode->lazy->looked &&
-		      inode->lazy->generation == atomic_load(&fs->generation));
+	bool fresh = is_ready(inode) || (inode->kind == KIND_LAZY && inode->lazy->looked &&
+	                                 inode->lazy->generation == atomic_load(&fs->generation));
 	pthread_mutex_unlock(&inode->lock);
 	return fresh;
 }

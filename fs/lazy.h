@@ -17,18 +17,18 @@ enum { LAZY_SIZE_UNKNOWN = 4096 };
 /* All of it is guarded by the inode's lock. */
 struct lazy {
 	struct ref ref;
-	char *reason;            /* of damage, or of the last open that failed; may be NULL */
-	bool looked;             /* what follows was learnt when fs->generation was this */
+	char *reason; /* of damage, or of the last open that failed; may be NULL */
+	bool looked;  /* what follows was learnt when fs->generation was this */
 	uint64_t generation;
 	enum force_state state;
-	struct digest object;    /* STATE_READY: where its bytes are */
-	uint64_t size_bytes;     /* STATE_READY */
-	blkcnt_t blocks;         /* of the object here; 0: not here */
-	uint64_t size_guess;     /* else; UINT64_MAX: unknown */
-	char *stderr_tail;       /* STATE_FAILED; may be NULL */
-	char *engine;            /* likewise */
-	bool copying;            /* the object is being copied into the file; copiers wait for it */
-	bool copy_noted;         /* by a second name of the file (materialise.h) */
+	struct digest object; /* STATE_READY: where its bytes are */
+	uint64_t size_bytes;  /* STATE_READY */
+	blkcnt_t blocks;      /* of the object here; 0: not here */
+	uint64_t size_guess;  /* else; UINT64_MAX: unknown */
+	char *stderr_tail;    /* STATE_FAILED; may be NULL */
+	char *engine;         /* likewise */
+	bool copying;         /* the object is being copied into the file; copiers wait for it */
+	bool copy_noted;      /* by a second name of the file (materialise.h) */
 	struct parked *copiers;
 };
 
@@ -65,7 +65,7 @@ void lazy_open(struct fs *fs, fuse_req_t req, struct inode *inode, struct fuse_f
 void lazy_getattr(struct fs *fs, fuse_req_t req, struct inode *inode);
 /* SETATTR with a size. */
 void lazy_truncate(struct fs *fs, fuse_req_t req, struct inode *inode, const struct stat *attr,
-		   int to_set);
+                   int to_set);
 
 /* For link_options: something settled, or notices may have been missed; arg is the fs. */
 void lazy_settled(void *arg, const struct digest *thunk, int code);

@@ -11,9 +11,9 @@
 #include "fs/policy.h"
 
 /*
- * Without passthrough the kernel takes the size of what is mapped from the attributes it has, and exec
- * maps without asking for them anew. Storing the last byte makes the size known before the open is
- * answered. Only from threads no read waits for: the page may be locked by one.
+ * Without passthrough the kernel takes the size of what is mapped from the attributes it has, and
+ * exec maps without asking for them anew. Storing the last byte makes the size known before the
+ * open is answered. Only from threads no read waits for: the page may be locked by one.
  */
 static void tell_size(struct parked *p)
 {
@@ -27,7 +27,8 @@ static void tell_size(struct parked *p)
 	if (fd < 0 || pread(fd, &byte, 1, st.st_size - 1) != 1)
 		return;
 	last.buf[0].mem = &byte;
-	fuse_lowlevel_notify_store(p->fs->session, ino_of(p->fs, p->inode), st.st_size - 1, &last, 0);
+	fuse_lowlevel_notify_store(p->fs->session, ino_of(p->fs, p->inode), st.st_size - 1, &last,
+	                           0);
 }
 
 static void open_answer(struct parked *p, int code)
@@ -121,8 +122,8 @@ void lazy_getattr(struct fs *fs, fuse_req_t req, struct inode *inode)
 	bool settled = lazy_look_is_fresh(fs, inode) || is_damaged(inode);
 	struct digest object;
 	bool forces = fs->options->stat_forces && !is_damaged(inode) &&
-		      !lazy_ready_object(fs, inode, &object) &&
-		      policy_of(fs, fuse_req_ctx(req)) != MOUNT_FORCE_OFF;
+	              !lazy_ready_object(fs, inode, &object) &&
+	              policy_of(fs, fuse_req_ctx(req)) != MOUNT_FORCE_OFF;
 	if (settled && !forces) {
 		attr_reply(fs, req, inode);
 		return;
@@ -150,7 +151,7 @@ static void truncate_answer(struct parked *p, int code)
 }
 
 void lazy_truncate(struct fs *fs, fuse_req_t req, struct inode *inode, const struct stat *attr,
-		   int to_set)
+                   int to_set)
 {
 	if (file_conflicts(inode, NULL)) {
 		/* Open with its object: the others go on with an inode of their own. */

@@ -52,8 +52,8 @@ static char *copy(const char *text)
 static bool read_memo(struct fs *fs, const struct digest *thunk, struct memo *out)
 {
 	scoped_buf struct buf text = BUF_INIT;
-	scoped_free char *path = xformat("memo%s",
-					 store_object_path(thunk).text + strlen("objects"));
+	scoped_free char *path =
+	        xformat("memo%s", store_object_path(thunk).text + strlen("objects"));
 	return read_file_at(fs->store_fd, path, &text, MEMO_BYTES_MAX, NULL) == 0 &&
 	       memo_decode(text.data, text.len, out, NULL) == 0;
 }
@@ -74,14 +74,17 @@ static void facts_gather(struct fs *fs, struct inode *inode, struct facts *f)
 		f->engine = copy(lazy->engine);
 	}
 	pthread_mutex_unlock(&inode->lock);
-	if (f->kind == KIND_LAZY && f->looked && f->state == STATE_READY && f->ref.kind == REF_THUNK)
+	if (f->kind == KIND_LAZY && f->looked && f->state == STATE_READY &&
+	    f->ref.kind == REF_THUNK)
 		f->has_memo = read_memo(fs, &f->ref.digest, &f->memo);
 }
 
 static const char *state_name(const struct facts *f)
 {
-	static const char *const texts[] = { [STATE_UNFORCED] = "unforced", [STATE_FORCING] = "forcing",
-					     [STATE_READY] = "ready", [STATE_FAILED] = "failed" };
+	static const char *const texts[] = { [STATE_UNFORCED] = "unforced",
+		                             [STATE_FORCING] = "forcing",
+		                             [STATE_READY] = "ready",
+		                             [STATE_FAILED] = "failed" };
 	if (f->kind == KIND_DAMAGED)
 		return "failed";
 	if (f->kind != KIND_LAZY)
@@ -196,7 +199,7 @@ static void answer_when_known(struct fs *fs, struct parked *p)
 }
 
 void lazy_xattr_get(struct fs *fs, fuse_req_t req, struct inode *inode, const char *name,
-		    size_t size)
+                    size_t size)
 {
 	struct parked *p = parked_new(req, inode, get_answer);
 	p->name = xstrdup(name + sizeof(PREFIX) - 1);
@@ -205,7 +208,7 @@ void lazy_xattr_get(struct fs *fs, fuse_req_t req, struct inode *inode, const ch
 }
 
 void lazy_xattr_list(struct fs *fs, fuse_req_t req, struct inode *inode, const struct buf *own,
-		     size_t size)
+                     size_t size)
 {
 	struct parked *p = parked_new(req, inode, list_answer);
 	buf_add(&p->names, own->data, own->len);
@@ -213,7 +216,8 @@ void lazy_xattr_list(struct fs *fs, fuse_req_t req, struct inode *inode, const s
 	answer_when_known(fs, p);
 }
 
-void lazy_xattr_get_ordinary(fuse_req_t req, const struct inode *inode, const char *name, size_t size)
+void lazy_xattr_get_ordinary(fuse_req_t req, const struct inode *inode, const char *name,
+                             size_t size)
 {
 	static const char value[] = "ordinary";
 	if (S_ISREG(inode->type) && strcmp(name, PREFIX "state") == 0)

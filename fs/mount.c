@@ -23,13 +23,15 @@
 
 enum {
 	SLOW_THREADS = 2,
-	DESCRIPTORS_WANTED = 1 << 20,  /* one for each file the kernel remembers */
+	DESCRIPTORS_WANTED = 1 << 20, /* one for each file the kernel remembers */
 	STALE_LAYERS_MAX = 16,
-	/* The kernel looks every 15 s for requests older than its limit, and ends the mount for one. */
+	/* The kernel looks every 15 s for requests older than its limit, and ends the mount for
+	   one. */
 	REQUEST_MARGIN_MS = 20000,
 };
 
-/* A mount left by a process that has gone is taken away; a live one, ours or not, is not touched. */
+/* A mount left by a process that has gone is taken away; a live one, ours or not, is not touched.
+ */
 static int heal(const char *directory, struct error *err)
 {
 	for (int i = 0; i < STALE_LAYERS_MAX; i++) {
@@ -43,8 +45,10 @@ static int heal(const char *directory, struct error *err)
 			return r;
 		r = unmount_probe(directory);
 		if (ours && r == -ETIMEDOUT)
-			return error_set(err, -EBUSY, "%s is mounted by a ggfs that does not answer; "
-					 "`ggfs umount --lazy` detaches it", directory);
+			return error_set(err, -EBUSY,
+			                 "%s is mounted by a ggfs that does not answer; "
+			                 "`ggfs umount --lazy` detaches it",
+			                 directory);
 		if (ours && r != -ENOTCONN)
 			return error_set(err, -EBUSY, "%s is already mounted by ggfs", directory);
 		if (r != -ENOTCONN)
@@ -60,11 +64,14 @@ static int heal(const char *directory, struct error *err)
 static int check_device(struct error *err)
 {
 	if (access(DEVICE, F_OK) < 0)
-		return error_set(err, -ENODEV, "there is no " DEVICE ": the kernel has no FUSE, or this "
-				 "container was not given it (modprobe fuse; --device /dev/fuse)");
+		return error_set(err, -ENODEV,
+		                 "there is no " DEVICE ": the kernel has no FUSE, or this "
+		                 "container was not given it (modprobe fuse; --device /dev/fuse)");
 	if (access(DEVICE, R_OK | W_OK) < 0)
-		return error_set(err, -EACCES, DEVICE " is closed to you: root can open it with "
-				 "`chmod 0666 " DEVICE "`, which is what it is on most systems");
+		return error_set(err, -EACCES,
+		                 DEVICE " is closed to you: root can open it with "
+		                        "`chmod 0666 " DEVICE
+		                        "`, which is what it is on most systems");
 	return 0;
 }
 
@@ -77,8 +84,9 @@ static int open_backing(struct fs *fs, struct error *err)
 		return error_errno(err, "cannot mount %s", directory);
 	if (fstat(fs->backing_fd, &st) < 0)
 		return error_errno(err, "cannot mount %s", directory);
-	fs->root = (struct inode){ .dev = st.st_dev, .ino = st.st_ino, .refs = 1,
-				   .fd = fs->backing_fd, .type = S_IFDIR };
+	fs->root = (struct inode){
+		.dev = st.st_dev, .ino = st.st_ino, .refs = 1, .fd = fs->backing_fd, .type = S_IFDIR
+	};
 	pthread_mutex_init(&fs->root.lock, NULL);
 	return 0;
 }
@@ -89,8 +97,10 @@ static int check_apart(const char *store, const char *directory, struct error *e
 	size_t n = strlen(directory);
 	bool inside = strncmp(store, directory, n) == 0 && (store[n] == '/' || store[n] == '\0');
 	if (inside || strcmp(directory, "/") == 0)
-		return error_set(err, -EINVAL, "the store %s lies inside of %s, which is to be mounted: "
-				 "choose another (GGFS_STORE)", store, directory);
+		return error_set(err, -EINVAL,
+		                 "the store %s lies inside of %s, which is to be mounted: "
+		                 "choose another (GGFS_STORE)",
+		                 store, directory);
 	return 0;
 }
 
@@ -129,7 +139,8 @@ static void raise_descriptors(void)
 	}
 }
 
-/* fs.fuse.max_request_timeout, where set, has the kernel abort a mount that keeps a request longer. */
+/* fs.fuse.max_request_timeout, where set, has the kernel abort a mount that keeps a request longer.
+ */
 static int64_t deadline_of(const struct mount_options *options)
 {
 	scoped_buf struct buf text = BUF_INIT;
@@ -162,7 +173,8 @@ static int serve(struct fs *fs, const char *store, struct error *err)
 	if (r < 0)
 		return r;
 	scoped_free char *record_name = NULL;
-	scoped_fd int record = mountinfo_record(fs->store_fd, fs->options->directory, &record_name, NULL);
+	scoped_fd int record =
+	        mountinfo_record(fs->store_fd, fs->options->directory, &record_name, NULL);
 	r = session_serve(fs, err);
 	/* Requests still parked are answered while there is a session to answer to. */
 	link_free(fs->link);
@@ -194,14 +206,18 @@ static int prepare(struct fs *fs, char **store, struct error *err)
 
 int mount_run(const struct mount_options *options, struct error *err)
 {
-	struct fs fs = { .options = options, .backing_fd = -1, .store_fd = -1,
-			 .uid = geteuid(), .gid = getegid() };
+	struct fs fs = { .options = options,
+		         .backing_fd = -1,
+		         .store_fd = -1,
+		         .uid = geteuid(),
+		         .gid = getegid() };
 	scoped_free char *store = NULL;
 	table_init(&fs.table);
 	raise_descriptors();
 	fs.deadline_ms = deadline_of(options);
 	int r = prepare(&fs, &store, err);
-	/* What stands in a directory below the mount keeps it busy, and could come to ask itself. */
+	/* What stands in a directory below the mount keeps it busy, and could come to ask itself.
+	 */
 	if (r == 0 && chdir("/") < 0)
 		r = error_errno(err, "cannot leave the working directory");
 	if (r == 0) {

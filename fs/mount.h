@@ -18,15 +18,15 @@
 enum mount_force { MOUNT_FORCE_ON, MOUNT_FORCE_LOCAL, MOUNT_FORCE_OFF };
 
 struct mount_options {
-	const char *directory;   /* to be mounted; absolute and real */
-	const char *store;       /* NULL: the default store */
-	const char *service;     /* the ggfs binary that starts the service; NULL as in client.h */
-	enum mount_force force;  /* what an open of an unforced file may do */
-	bool stat_forces;        /* -o stat=force: GETATTR forces too */
-	bool no_passthrough;     /* for tests and doctor */
+	const char *directory;  /* to be mounted; absolute and real */
+	const char *store;      /* NULL: the default store */
+	const char *service;    /* the ggfs binary that starts the service; NULL as in client.h */
+	enum mount_force force; /* what an open of an unforced file may do */
+	bool stat_forces;       /* -o stat=force: GETATTR forces too */
+	bool no_passthrough;    /* for tests and doctor */
 	bool allow_other;
-	int64_t deadline_ms;     /* a reader waits at most so long, then ETIMEDOUT; 0: for ever */
-	int ready_fd;            /* one byte once the mount answers; -1: none */
+	int64_t deadline_ms; /* a reader waits at most so long, then ETIMEDOUT; 0: for ever */
+	int ready_fd;        /* one byte once the mount answers; -1: none */
 };
 
 /*
@@ -53,9 +53,9 @@ void mount_list_free(struct mount_info *list, size_t count);
 /* What the libfuse and the kernel here can do, for `ggfs doctor`. */
 struct mount_facts {
 	const char *library_version;
-	bool library_passthrough; /* built against a libfuse that has it */
+	bool library_passthrough;         /* built against a libfuse that has it */
 	bool device_present, device_open; /* /dev/fuse there; open to us */
-	bool fusermount;          /* fusermount3 on PATH (ordinary users need it) */
+	bool fusermount;                  /* fusermount3 on PATH (ordinary users need it) */
 };
 void mount_facts_get(struct mount_facts *out);
 

@@ -25,7 +25,7 @@ static char *unescape(const char *s, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		if (s[i] == '\\' && i + 3 < len && s[i + 1] >= '0' && s[i + 1] <= '3') {
 			buf_add_char(&b, (char)((s[i + 1] - '0') << 6 | (s[i + 2] - '0') << 3 |
-						(s[i + 3] - '0')));
+			                        (s[i + 3] - '0')));
 			i += 3;
 		} else {
 			buf_add_char(&b, s[i]);
@@ -70,7 +70,7 @@ bool mountinfo_parse(const char *line, size_t len, struct mountinfo_entry *out)
 		return false;
 	const struct field *type = &f[dash + 1], *source = &f[dash + 2];
 	bool ours = field_is(type, "fuse.ggfs") && source->len > prefix_len &&
-		    memcmp(source->at, prefix, prefix_len) == 0;
+	            memcmp(source->at, prefix, prefix_len) == 0;
 	*out = (struct mountinfo_entry){
 		.directory = unescape(f[4].at, f[4].len),
 		.device = xstrndup(f[2].at, f[2].len),

@@ -1,8 +1,9 @@
 /*
- * The mounts of ggfs as /proc/self/mountinfo lists them; nothing here touches a mount. Private to fs/.
+ * The mounts of ggfs as /proc/self/mountinfo lists them; nothing here touches a mount. Private to
+ * fs/.
  *
- * Which process serves a mount the kernel does not tell: each keeps a file STORE/service/mounts/MAJOR:MINOR, with its
- * pid, locked while it lives.
+ * Which process serves a mount the kernel does not tell: each keeps a file
+ * STORE/service/mounts/MAJOR:MINOR, with its pid, locked while it lives.
  */
 #ifndef GGFS_FS_MOUNTINFO_H
 #define GGFS_FS_MOUNTINFO_H
@@ -14,8 +15,8 @@ enum { MOUNTINFO_BYTES_MAX = 64 << 20 };
 
 struct mountinfo_entry {
 	char *directory;
-	char *store;    /* NULL: not a mount of ours */
-	char *device;   /* "MAJOR:MINOR" */
+	char *store;  /* NULL: not a mount of ours */
+	char *device; /* "MAJOR:MINOR" */
 };
 
 void mountinfo_entry_release(struct mountinfo_entry *e);

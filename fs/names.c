@@ -82,7 +82,7 @@ static bool refuse_hidden(fuse_req_t req, struct inode *parent, const char *name
 enum making { MAKING_NODE, MAKING_DIRECTORY, MAKING_SYMLINK };
 
 static void make(fuse_req_t req, fuse_ino_t parent_ino, const char *name, enum making what,
-		 mode_t mode, dev_t rdev, const char *target)
+                 mode_t mode, dev_t rdev, const char *target)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *parent = inode_of(fs, parent_ino);
@@ -126,7 +126,7 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent_ino, const char *
 	if (refuse_hidden(req, parent, name))
 		return;
 	if (linkat(AT_FDCWD, proc_path(inode_of(fs, ino)->fd).text, parent->fd, name,
-		   AT_SYMLINK_FOLLOW) < 0)
+	           AT_SYMLINK_FOLLOW) < 0)
 		fuse_reply_err(req, errno);
 	else
 		reply_entry(fs, req, parent, name);
@@ -145,7 +145,7 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 }
 
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-	       const char *new_name, unsigned flags)
+               const char *new_name, unsigned flags)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *to = inode_of(fs, new_parent);
@@ -165,7 +165,7 @@ static int create_flags(int flags)
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_t mode,
-	       struct fuse_file_info *fi)
+               struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *parent = inode_of(fs, parent_ino);

@@ -1,4 +1,5 @@
-/* Operations on names: lookup, create, link, rename, remove. All are the backing directory's own. */
+/* Operations on names: lookup, create, link, rename, remove. All are the backing directory's own.
+ */
 #ifndef GGFS_FS_NAMES_H
 #define GGFS_FS_NAMES_H
 
@@ -15,9 +16,9 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-	       const char *new_name, unsigned flags);
+               const char *new_name, unsigned flags);
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-	       struct fuse_file_info *fi);
+               struct fuse_file_info *fi);
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi);
 
 #endif

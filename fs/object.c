@@ -12,5 +12,7 @@ int object_open(struct fs *fs, const struct digest *d)
 
 int object_stat(struct fs *fs, const struct digest *d, struct stat *st)
 {
-	return fstatat(fs->store_fd, store_object_path(d).text, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return fstatat(fs->store_fd, store_object_path(d).text, st, AT_SYMLINK_NOFOLLOW) < 0
+	               ? -errno
+	               : 0;
 }

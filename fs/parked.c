@@ -41,8 +41,8 @@ static void interrupt_task(void *arg)
 {
 	struct parked *p = arg;
 	if (parked_claim(p)) {
-		/* Under the lock parked_force() has stored the handle, and force_done() has not begun
-		 * to return, so the handle is good. */
+		/* Under the lock parked_force() has stored the handle, and force_done() has not
+		 * begun to return, so the handle is good. */
 		pthread_mutex_lock(&p->lock);
 		bool withdrawn = p->force && link_force_cancel(p->fs->link, p->force);
 		p->force = NULL;
@@ -87,9 +87,10 @@ static void look_settled(struct parked *p, int code)
 	if (p->needs_ready) {
 		code = lazy_ready_object(p->fs, p->inode, &p->object) ? 0 : -EDEADLK;
 		if (code < 0)
-			lazy_remember_reason(p->inode,
-					     "nothing was forced: force=off holds for this reader "
-					     "(GGFS_FORCE in its environment, or the mount's -o force=)");
+			lazy_remember_reason(
+			        p->inode,
+			        "nothing was forced: force=off holds for this reader "
+			        "(GGFS_FORCE in its environment, or the mount's -o force=)");
 	}
 	if (code == 0 && p->copies)
 		copy_up(p);
@@ -165,7 +166,7 @@ static int take_answer(struct parked *p, const struct force_answer *answer)
 	}
 	if (answer->ref->kind != REF_BLOB) {
 		lazy_remember_reason(p->inode, "it stands for a directory, which cannot be "
-					       "opened as a file; `ggfs force` unpacks it");
+		                               "opened as a file; `ggfs force` unpacks it");
 		return -EIO;
 	}
 	lazy_remember_ready(p->fs, p->inode, answer->ref);

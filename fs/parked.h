@@ -2,9 +2,9 @@
  * Parked requests: the kernel's question is kept, no thread waits, and whoever first has the
  * answer gives it: the service, an interrupt, or (for mere looks) the clock.
  *
- * Exactly one answer: parked_claim() is true once. Holds: one of whoever answers, one of who parked it,
- * one of each party that may still call (the link, the clock, a list of copiers). From parked_arm()
- * on the answer may be given at any moment, and req be gone.
+ * Exactly one answer: parked_claim() is true once. Holds: one of whoever answers, one of who parked
+ * it, one of each party that may still call (the link, the clock, a list of copiers). From
+ * parked_arm() on the answer may be given at any moment, and req be gone.
  */
 #ifndef GGFS_FS_PARKED_H
 #define GGFS_FS_PARKED_H
@@ -21,26 +21,26 @@ typedef void parked_answer_fn(struct parked *p, int code);
 struct parked {
 	struct fs *fs;
 	fuse_req_t req;
-	struct inode *inode;       /* held */
+	struct inode *inode; /* held */
 	parked_answer_fn *answer;
-	pid_t pid;                 /* of the caller */
-	bool copies;               /* needs the object copied into the file before the answer */
-	bool forces;               /* asks for a force where a look is usual (-o stat=force) */
-	bool needs_ready;          /* may not force: what is not here is -EDEADLK */
+	pid_t pid;        /* of the caller */
+	bool copies;      /* needs the object copied into the file before the answer */
+	bool forces;      /* asks for a force where a look is usual (-o stat=force) */
+	bool needs_ready; /* may not force: what is not here is -EDEADLK */
 	atomic_bool claimed;
-	atomic_bool looked;        /* the look has ended, by an answer or the clock */
+	atomic_bool looked; /* the look has ended, by an answer or the clock */
 	atomic_uint holds;
-	pthread_mutex_t lock;      /* guards force */
+	pthread_mutex_t lock; /* guards force */
 	struct link_force *force;
-	struct parked *next;       /* among an inode's copiers; its lock */
-	struct digest object;      /* where the bytes are, once they are */
+	struct parked *next;  /* among an inode's copiers; its lock */
+	struct digest object; /* where the bytes are, once they are */
 
 	/* What was asked, as the answer needs it. */
 	struct fuse_file_info fi;
 	struct stat attr;
 	int to_set;
-	char *name;                /* of an attribute */
-	struct buf names;          /* the backing file's attributes */
+	char *name;       /* of an attribute */
+	struct buf names; /* the backing file's attributes */
 	size_t size;
 };
 

@@ -20,7 +20,7 @@ static bool id_serves(const struct inode *inode, const struct digest *object, bo
 
 /* Read-only files, and such as are being executed below, can only be had for reading. */
 static int open_backing(struct fs *fs, struct inode *inode, const struct digest *object,
-			bool *writable)
+                        bool *writable)
 {
 	*writable = false;
 	if (object)
@@ -31,7 +31,7 @@ static int open_backing(struct fs *fs, struct inode *inode, const struct digest 
 }
 
 bool passthrough_prepare(fuse_req_t req, struct inode *inode, const struct digest *object,
-			 bool writable)
+                         bool writable)
 {
 	struct fs *fs = fs_of(req);
 	if (id_serves(inode, object, writable))
@@ -70,7 +70,7 @@ void passthrough_init(struct fs *fs, struct fuse_conn_info *conn)
 	if (!fs->options->no_passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
 		/* Depth 0 would leave room for an overlay over us, but refuses one below. */
 		conn->max_backing_stack_depth =
-			fs->overlay ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
+		        fs->overlay ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
 		atomic_store(&fs->passthrough, true);
 	}
 }
@@ -78,7 +78,7 @@ void passthrough_init(struct fs *fs, struct fuse_conn_info *conn)
 #else /* libfuse before 3.17 */
 
 bool passthrough_prepare(fuse_req_t req, struct inode *inode, const struct digest *object,
-			 bool writable)
+                         bool writable)
 {
 	(void)req, (void)inode, (void)object, (void)writable;
 	return false;

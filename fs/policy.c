@@ -16,7 +16,8 @@ enum mount_force policy_in_environment(const char *block, size_t len, enum mount
 	const char *end = block + len;
 	while (block < end) {
 		size_t n = strnlen(block, (size_t)(end - block));
-		if (n > sizeof(variable) - 1 && memcmp(block, variable, sizeof(variable) - 1) == 0) {
+		if (n > sizeof(variable) - 1 &&
+		    memcmp(block, variable, sizeof(variable) - 1) == 0) {
 			const char *value = block + sizeof(variable) - 1;
 			size_t value_len = n - (sizeof(variable) - 1);
 			if (value_len == 2 && memcmp(value, "on", 2) == 0)

@@ -6,8 +6,8 @@
 
 enum { POLICY_ASKER_SIZE = 48 };
 
-/* GGFS_FORCE of the calling process, where it is the mount's own user's or we are root; else the mount's
- * -o force=. Reads /proc: for opens of what is not ready only. */
+/* GGFS_FORCE of the calling process, where it is the mount's own user's or we are root; else the
+ * mount's -o force=. Reads /proc: for opens of what is not ready only. */
 enum mount_force policy_of(struct fs *fs, const struct fuse_ctx *ctx);
 
 /* "program[pid]" of the caller. */

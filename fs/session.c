@@ -105,7 +105,8 @@ static void log_fuse(enum fuse_log_level level, const char *format, va_list args
 	errno = saved;
 }
 
-/* The mount's options; in a value, libfuse takes a comma or backslash with a backslash before it. */
+/* The mount's options; in a value, libfuse takes a comma or backslash with a backslash before it.
+ */
 static char *mount_option_text(const struct fs *fs, const char *store)
 {
 	scoped_buf struct buf b = BUF_INIT;
@@ -137,8 +138,9 @@ int session_mount(struct fs *fs, const char *store, struct error *err)
 		fuse_session_destroy(fs->session);
 		fs->session = NULL;
 		return error_set(err, code, "cannot mount %s: %s", fs->options->directory,
-				 code == -EPERM ? "not permitted (is fusermount3 set-uid root here?)"
-						: strerror(-code));
+		                 code == -EPERM
+		                         ? "not permitted (is fusermount3 set-uid root here?)"
+		                         : strerror(-code));
 	}
 	return 0;
 }

@@ -19,7 +19,8 @@ void tasks_push(struct tasks *t, task_fn *fn, void *arg);
 /* The same TASKS_LATER_MS from now, for what only has to happen if nothing else does first. */
 enum { TASKS_LATER_MS = 2000 };
 void tasks_push_later(struct tasks *t, task_fn *fn, void *arg);
-/* Runs what is queued, also what was for later and what that adds; then ends the threads. NULL is fine. */
+/* Runs what is queued, also what was for later and what that adds; then ends the threads. NULL is
+ * fine. */
 void tasks_free(struct tasks *t);
 
 #endif

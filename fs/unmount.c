@@ -15,7 +15,7 @@
 
 enum {
 	PROBE_MS = 5000,
-	GONE_MS = 5000,      /* how long an unmounted process may take to end */
+	GONE_MS = 5000, /* how long an unmounted process may take to end */
 	GONE_POLL_MS = 10,
 	MESSAGE_BYTES_MAX = 1024,
 };
@@ -56,8 +56,9 @@ int unmount_probe(const char *directory)
 /* Runs fusermount3, which alone may unmount for an ordinary user; its message is the error's. */
 static int run_fusermount(const char *directory, bool lazy, struct error *err)
 {
-	const char *argv[] = { "fusermount3", "-u", lazy ? "-z" : "--", lazy ? "--" : directory,
-			       lazy ? directory : NULL, NULL };
+	const char *argv[] = { "fusermount3",           "-u",
+		               lazy ? "-z" : "--",      lazy ? "--" : directory,
+		               lazy ? directory : NULL, NULL };
 	scoped_buf struct buf message = BUF_INIT;
 	posix_spawn_file_actions_t actions;
 	int out[2], status;
@@ -80,7 +81,7 @@ static int run_fusermount(const char *directory, bool lazy, struct error *err)
 		return 0;
 	bool busy = message.data && strstr(message.data, "busy");
 	return error_set(err, busy ? -EBUSY : -EPERM, "%s",
-			 message.len ? message.data : "fusermount3 failed");
+	                 message.len ? message.data : "fusermount3 failed");
 }
 
 int unmount_directory(const char *directory, bool lazy, struct error *err)
@@ -92,8 +93,8 @@ int unmount_directory(const char *directory, bool lazy, struct error *err)
 	return error_errno(err, "cannot unmount %s", directory);
 }
 
-/* After an unmount the mount process still has its affairs to put in order; who mounts again at once
- * should not meet it. */
+/* After an unmount the mount process still has its affairs to put in order; who mounts again at
+ * once should not meet it. */
 static void wait_until_gone(const struct mountinfo_entry *e)
 {
 	bool stale;

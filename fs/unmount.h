@@ -5,7 +5,8 @@
 #include "fs/mount.h"
 
 /* Looks into directory from a child process, for a dead or wedged mount may keep a looker for ever.
- * 0, or -errno: -ENOTCONN is a mount whose process has gone, -ETIMEDOUT one that does not answer. */
+ * 0, or -errno: -ENOTCONN is a mount whose process has gone, -ETIMEDOUT one that does not answer.
+ */
 int unmount_probe(const char *directory);
 
 /* Detaches or unmounts what is mounted on directory, no questions asked. */

@@ -80,7 +80,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 }
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
-		 int flags)
+                 int flags)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *inode = inode_of(fs, ino);

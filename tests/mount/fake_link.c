@@ -1,6 +1,6 @@
 /*
- * engine/service/link.h as the mount tests need it: every answer is the test's. It connects to the Unix
- * socket $GGFS_FAKE_LINK and speaks lines:
+ * engine/service/link.h as the mount tests need it: every answer is the test's. It connects to the
+ * Unix socket $GGFS_FAKE_LINK and speaks lines:
  *
  *   to the test:    force ID ASKER DIGEST | cancel ID | retry DIGEST
  *   from the test:  done ID DIGEST SIZE              answers a force
@@ -9,9 +9,8 @@
  *                   failed THUNK ERRNO REASON
  *                   guess THUNK SIZE                 looks: unforced, that size last time
  *                   away on|off                      looks: -EAGAIN
- *                   mute on|off                      looks: no answer at all, as if the service hung
- *                   settled THUNK
- *                   sync                             answered "synced": all before it is in force
+ *                   mute on|off                      looks: no answer at all, as if the service
+ * hung settled THUNK sync                             answered "synced": all before it is in force
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -59,9 +58,9 @@ struct link {
 	pthread_t thread;
 	int fd;
 	struct buf in;
-	bool away, mute;       /* the thread's, as the next */
+	bool away, mute; /* the thread's, as the next */
 	struct look_post *muted;
-	pthread_mutex_t lock;  /* guards what follows */
+	pthread_mutex_t lock; /* guards what follows */
 	struct link_force *forces;
 	struct known *knowns;
 	unsigned last_id;
@@ -94,8 +93,9 @@ static struct known *known_find(struct link *l, const struct digest *thunk)
 static void force_end(struct link_force *f, int code, const struct ref *ref, const char *reason)
 {
 	struct link *l = f->link;
-	struct force_answer answer = { .code = code, .ref = ref, .reason = reason,
-				       .failed = f->thunk };
+	struct force_answer answer = {
+		.code = code, .ref = ref, .reason = reason, .failed = f->thunk
+	};
 	pthread_mutex_lock(&l->lock);
 	bool cancelled = f->cancelled;
 	f->called = true;
@@ -157,12 +157,17 @@ static void force_begin(void *arg)
 }
 
 struct link_force *link_force_start(struct link *l, const struct ref *ref, const char *asker,
-				    int64_t deadline_ms, force_done_fn *done, void *arg)
+                                    int64_t deadline_ms, force_done_fn *done, void *arg)
 {
 	struct link_force *f = xcalloc(1, sizeof(*f));
 	pthread_mutex_lock(&l->lock);
-	*f = (struct link_force){ .link = l, .next = l->forces, .id = ++l->last_id, .done = done,
-				  .thunk = ref->digest, .arg = arg, .deadline_ms = deadline_ms };
+	*f = (struct link_force){ .link = l,
+		                  .next = l->forces,
+		                  .id = ++l->last_id,
+		                  .done = done,
+		                  .thunk = ref->digest,
+		                  .arg = arg,
+		                  .deadline_ms = deadline_ms };
 	l->forces = f;
 	unsigned id = f->id;
 	pthread_mutex_unlock(&l->lock);
@@ -235,7 +240,7 @@ void link_retry(struct link *l, const struct digest *thunk)
 }
 
 static void answer_force(struct link *l, unsigned id, int code, const struct ref *ref,
-			 const char *reason)
+                         const char *reason)
 {
 	struct link_force *f = force_find(l, id);
 	if (f)
