@@ -79,6 +79,12 @@ CODE = [f for f in FILES if f.endswith((".c", ".h")) and f.split("/")[0] != "tes
 TEST_CODE = [f for f in FILES if f.endswith((".c", ".h")) and f.startswith("tests/")]
 
 
+def header_defines(folder):
+    """What a folder's meson.build defines for all its files, such as the version of an interface."""
+    path = os.path.join(folder, "meson.build")
+    return re.findall(r"-D[A-Z_]+=[0-9]+", text(path)) if path in FILES else []
+
+
 def includes(path):
     """(quoted?, name) of each include."""
     return [(m.group(1) == '"', m.group(2)) for m in INCLUDE.finditer(text(path))]
@@ -177,7 +183,8 @@ class Layers(unittest.TestCase):
                                 check=True, text=True).stdout.split()
         faults = []
         for header in (f for f in CODE + TEST_CODE if f.endswith(".h")):
-            answer = subprocess.run(os.environ.get("CC", "cc").split() + flags + ["-x", "c", "-"],
+            own = header_defines(os.path.dirname(header))
+            answer = subprocess.run([*os.environ.get("CC", "cc").split(), *flags, *own, "-xc", "-"],
                                     input=f'#include "{header}"\n#include "{header}"\n', text=True,
                                     capture_output=True, check=False)
             if answer.returncode:
