@@ -1,4 +1,5 @@
-"""Counts, in what `ggfs log --json` prints, the functions that really ran (not from the memo)."""
+"""ggfs_log.py count|seconds: of what `ggfs log --json` prints, how many functions really ran (not
+from the memo), or how many seconds they took one after another."""
 import json
 import sys
 
@@ -24,4 +25,5 @@ def ran(text):
 
 
 if __name__ == "__main__":
-    print(len(ran(sys.stdin.read())))
+    RAN = ran(sys.stdin.read())
+    print(sum(r["micros"] for r in RAN) / 1e6 if sys.argv[1:] == ["seconds"] else len(RAN))

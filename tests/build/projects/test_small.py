@@ -178,7 +178,7 @@ class Errors(Fixture):
         self.assertEqual(errno.EREMOTEIO, self.read_error("greet.o"))
         self.assertEqual("failed", self.tree.state("greet.o"))
         why = self.tree.ggfs("why", os.path.join(self.tree.path, "greet.o"), check=False).stdout
-        self.assertRegex(why, r"greet\.c:\d+:\d+: error: expected expression before ‘;’ token")
+        self.assertRegex(why, r"greet\.c:\d+:\d+: error: expected expression before .;. token")
         # So is what needs it, and the cause is named there as well.
         self.assertEqual(errno.EREMOTEIO, self.read_error("prog"))
         why = self.tree.ggfs("why", os.path.join(self.tree.path, "prog"), check=False).stdout
