@@ -54,8 +54,14 @@ struct inode {
 	ino_t ino;
 	uint64_t refs; /* table.lock */
 	bool detached; /* table.lock; see inode_detach() */
-	int fd;        /* O_PATH */
-	mode_t type;   /* S_IFREG, ... */
+	bool used;     /* table.lock; looked up since the trim last came by */
+	/* table.lock; a name it had, by which the kernel is asked to forget it. The directory is
+	 * not held: it is only ever a number to the kernel, and at worst one that it has no use
+	 * for. */
+	fuse_ino_t parent;
+	char *name;
+	int fd;      /* O_PATH */
+	mode_t type; /* S_IFREG, ... */
 
 	pthread_mutex_t lock; /* guards what follows */
 	enum kind kind;
@@ -79,6 +85,9 @@ struct table {
 	struct inode **buckets;
 	size_t bucket_count, count;
 	struct inode *detached;
+	size_t limit;  /* inodes, each with a descriptor, before some are given back */
+	size_t cursor; /* the bucket the trim has come to */
+	bool trimming;
 };
 
 struct fs {

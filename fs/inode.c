@@ -6,6 +6,7 @@
 #include "fs/file.h"
 #include "fs/lazy.h"
 #include "fs/passthrough.h"
+#include "fs/trim.h"
 
 enum { TABLE_BUCKETS_MIN = 1024 };
 
@@ -55,6 +56,7 @@ static void inode_free(struct inode *inode)
 		file_free(inode->files);
 	close(inode->fd);
 	lazy_free(inode->lazy);
+	free(inode->name);
 	pthread_mutex_destroy(&inode->lock);
 	free(inode);
 }
@@ -112,6 +114,19 @@ bool name_is_hidden(struct fs *fs, const struct inode *parent, const char *name)
 	return parent == &fs->root && strcmp(name, INTENT_DIRECTORY) == 0;
 }
 
+/* Remembers by which name it was found last. */
+static void set_name(struct fs *fs, struct inode *inode, struct inode *parent, const char *name)
+{
+	pthread_mutex_lock(&fs->table.lock);
+	inode->used = true;
+	inode->parent = ino_of(fs, parent);
+	if (!inode->name || strcmp(inode->name, name) != 0) {
+		free(inode->name);
+		inode->name = xstrdup(name);
+	}
+	pthread_mutex_unlock(&fs->table.lock);
+}
+
 int inode_lookup(struct fs *fs, struct inode *parent, const char *name, struct inode **out,
                  struct stat *st)
 {
@@ -123,6 +138,8 @@ int inode_lookup(struct fs *fs, struct inode *parent, const char *name, struct i
 	if (fstat(fd, st) < 0)
 		return -errno;
 	*out = table_get(&fs->table, steal_fd(&fd), st);
+	set_name(fs, *out, parent, name);
+	trim_if_needed(fs);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "fs/lazy.h"
 #include "fs/mountinfo.h"
 #include "fs/session.h"
+#include "fs/trim.h"
 #include "fs/unmount.h"
 #include "objstore/store.h"
 
@@ -23,6 +24,7 @@
 
 enum {
 	SLOW_THREADS = 2,
+	DESCRIPTORS_LEAST = 256,
 	DESCRIPTORS_WANTED = 1 << 20, /* one for each file the kernel remembers */
 	STALE_LAYERS_MAX = 16,
 	/* The kernel looks every 15 s for requests older than its limit, and ends the mount for
@@ -126,17 +128,18 @@ static bool is_overlay(int fd)
 	return fstatfs(fd, &st) == 0 && (uint32_t)st.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
-/* As many descriptors as we may have. */
-static void raise_descriptors(void)
+/* As many descriptors as we may have; how many that is. */
+static size_t raise_descriptors(void)
 {
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return DESCRIPTORS_LEAST;
 	struct rlimit more = { .rlim_cur = DESCRIPTORS_WANTED, .rlim_max = DESCRIPTORS_WANTED };
-	if (limit.rlim_max >= DESCRIPTORS_WANTED || setrlimit(RLIMIT_NOFILE, &more) < 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	if (limit.rlim_max < DESCRIPTORS_WANTED && setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return DESCRIPTORS_WANTED;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur < DESCRIPTORS_WANTED ? limit.rlim_cur : DESCRIPTORS_WANTED;
 }
 
 /* fs.fuse.max_request_timeout, where set, has the kernel abort a mount that keeps a request longer.
@@ -213,7 +216,7 @@ int mount_run(const struct mount_options *options, struct error *err)
 		         .gid = getegid() };
 	scoped_free char *store = NULL;
 	table_init(&fs.table);
-	raise_descriptors();
+	fs.table.limit = trim_limit(raise_descriptors());
 	fs.deadline_ms = deadline_of(options);
 	int r = prepare(&fs, &store, err);
 	/* What stands in a directory below the mount keeps it busy, and could come to ask itself.

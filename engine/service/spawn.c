@@ -11,7 +11,7 @@
 #include "common/io.h"
 #include "engine/service/start.h"
 
-enum { READY_FD = 3, SPAWN_TEXT_MAX = 4096 };
+enum { READY_FD = 3, SPAWN_TEXT_MAX = 4096, COVERED_POLL_MS = 20 };
 
 /* Where the ggfs binary is; what execvp can take. */
 static char *find_program(const char *program)
@@ -121,6 +121,12 @@ static int await_ready(int fd, const char *store, struct error *err)
 
 int spawn_service(const char *program, const char *store, struct error *err)
 {
+	/* Where a build's tools are covered by stand-ins a service would take these for the tools. The
+	 * build's mount is outside and starts one at once. */
+	if (getenv("GGFS_COVER")) {
+		poll(NULL, 0, COVERED_POLL_MS);
+		return 0;
+	}
 	int pipe_fds[2];
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return error_errno(err, "cannot make a pipe");
