@@ -71,7 +71,8 @@ class Lua(unittest.TestCase):
         comment = "\n/* nothing that an object could show */\n"
         self.tree.append("src/lapi.c", comment)
         self.addCleanup(self.tree.replace, "src/lapi.c", comment, "")
-        self.assertEqual({"lapi.o"}, self.rebuild())
+        # `ar rcu` has the archive that is there as an input, so it has another thunk, and runs.
+        self.assertEqual({"lapi.o", "liblua.a"}, self.rebuild())
 
 
 if __name__ == "__main__":
