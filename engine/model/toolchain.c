@@ -4,6 +4,7 @@
 
 #include "engine/model/ask.h"
 #include "engine/model/infer.h"
+#include "engine/model/locale.h"
 #include "engine/model/view_impl.h"
 
 /* --- programs ----------------------------------------------------------------------------------
@@ -146,8 +147,8 @@ static int add_plugins(const struct toolchain *t, struct manifest *into, struct 
 	return is_there(t->v, path) ? closure_add(t->v, path, into, err) : 0;
 }
 
-static int gather(const struct toolchain *t, const struct plan *p, struct manifest *into,
-                  struct error *err)
+static int gather(const struct toolchain *t, const struct plan *p, const struct strv *locales,
+                  struct manifest *into, struct error *err)
 {
 	int r = closure_add(t->v, t->tool, into, err);
 	for (size_t i = 0; r == 0 && i < sizeof(programs) / sizeof(programs[0]); i++)
@@ -160,6 +161,8 @@ static int gather(const struct toolchain *t, const struct plan *p, struct manife
 		r = add_program(t, p->linker, false, into, err);
 	if (r == 0 && (p->tools & TOOLS_PLUGINS))
 		r = add_plugins(t, into, err);
+	for (size_t i = 0; r == 0 && i < locales->count; i++)
+		r = locale_add(t->v, locales->items[i], into, err);
 	return r;
 }
 
@@ -203,12 +206,18 @@ int toolchain_set(const struct toolchain *t, const struct plan *p, struct sized_
                   struct error *err)
 {
 	const char *path = env_get(t->env, "PATH");
-	scoped_free char *key = xformat("set\1%s\1%u\1%s\1%s", t->tool, p->tools,
-	                                p->linker ? p->linker : "", path ? path : "");
+	scoped_strv struct strv locales = STRV_INIT;
+	locale_names(t->env, &locales);
+	scoped_buf struct buf spoken = BUF_INIT;
+	for (size_t i = 0; i < locales.count; i++)
+		buf_add_format(&spoken, "\1%s", locales.items[i]);
+	scoped_free char *key =
+	        xformat("set\1%s\1%u\1%s\1%s%s", t->tool, p->tools, p->linker ? p->linker : "",
+	                path ? path : "", spoken.data ? spoken.data : "");
 	if (recall_set(t->v, key, out))
 		return 0;
 	scoped_manifest struct manifest m = MANIFEST_INIT;
-	int r = gather(t, p, &m, err);
+	int r = gather(t, p, &locales, &m, err);
 	if (r == 0)
 		r = manifest_finish(&m, err);
 	if (r < 0)
