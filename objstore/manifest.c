@@ -62,6 +62,16 @@ void manifest_add_dir(struct manifest *m, const char *path)
 	add_entry(m, &entry);
 }
 
+void manifest_add_entry(struct manifest *m, const struct manifest_entry *entry)
+{
+	if (entry->kind == ENTRY_FILE)
+		manifest_add_file(m, entry->path, entry->mode, &entry->ref);
+	else if (entry->kind == ENTRY_LINK)
+		manifest_add_link(m, entry->path, entry->target);
+	else
+		manifest_add_dir(m, entry->path);
+}
+
 void manifest_entry_encode(const struct manifest_entry *entry, struct buf *b)
 {
 	switch (entry->kind) {

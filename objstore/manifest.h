@@ -64,6 +64,7 @@ static inline void scoped_manifest_(struct manifest *m)
 void manifest_add_file(struct manifest *m, const char *path, mode_t mode, const struct ref *ref);
 void manifest_add_link(struct manifest *m, const char *path, const char *target);
 void manifest_add_dir(struct manifest *m, const char *path);
+void manifest_add_entry(struct manifest *m, const struct manifest_entry *entry);
 
 /* Sorts, drops entries that are there twice with the same facts, and checks every rule above:
  * -EINVAL names the path that breaks one. Needed before encode and find. */

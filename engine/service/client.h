@@ -42,6 +42,11 @@ int client_put_fd(struct client *c, int fd, struct digest *out, uint64_t *size_b
 		  struct error *err);
 int client_put_bytes(struct client *c, const void *bytes, size_t len, struct digest *out,
 		     struct error *err);
+/* The file at an absolute path as inputs of a thunk, appended to into (unfinished): its links and
+ * the file itself, lazily if it is lazy; or, with closure, all files that it needs to start as a
+ * program. Errors as view_input() and closure_add() (engine/model/). */
+int client_input(struct client *c, const char *path, bool closure, struct manifest *into,
+		 struct error *err);
 /* Any blob of the store, as a descriptor (passed over the socket). -ENOENT absent. */
 int client_get(struct client *c, const struct digest *d, struct error *err);
 

@@ -47,6 +47,25 @@ int client_memo(struct client *c, const struct digest *thunk, struct memo *out, 
 	return r < 0 ? r : memo_decode(reply.payload.data, reply.payload.len, out, err);
 }
 
+int client_input(struct client *c, const char *path, bool closure, struct manifest *into,
+		 struct error *err)
+{
+	scoped_buf struct buf frame = BUF_INIT;
+	uint32_t id;
+	size_t mark = client_begin(c, &frame, MESSAGE_INPUT, &id);
+	wire_string(&frame, path);
+	wire_u8(&frame, closure);
+	wire_end(&frame, mark);
+	scoped_reply struct reply reply;
+	scoped_manifest struct manifest got = MANIFEST_INIT;
+	int r = client_call(c, &frame, id, -1, MESSAGE_ANSWER, &reply, err);
+	if (r == 0)
+		r = manifest_decode(reply.payload.data, reply.payload.len, &got, err);
+	for (size_t i = 0; r == 0 && i < got.count; i++)
+		manifest_add_entry(into, &got.entries[i]);
+	return r;
+}
+
 int client_cancel(struct client *c, const struct digest *thunk, struct error *err)
 {
 	static const struct digest everything;

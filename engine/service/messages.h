@@ -29,6 +29,7 @@ enum message_type {
 	MESSAGE_INFO,          /* → info */
 	MESSAGE_STOP,          /* → OK, then the end */
 	MESSAGE_MOUNT,         /* string mountpoint (descriptor) → OK; SETTLED from then on */
+	MESSAGE_INPUT,         /* string path, u8 whether with its closure → manifest text */
 	/* said by the service */
 	MESSAGE_OK = 64,
 	MESSAGE_ERROR,         /* i64 code, string */

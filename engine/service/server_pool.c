@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "engine/model/view.h"
 #include "engine/service/server_impl.h"
 
 enum { FUSE_MAGIC = 0x65735546 };
@@ -12,6 +13,8 @@ struct errand {
 	struct peer *peer;
 	uint32_t id;
 	struct infer_request request; /* INFER */
+	char *path;                   /* INPUT */
+	bool closure;                 /* INPUT */
 	char *bytes;                  /* PUT_BYTES */
 	size_t len;
 	int fd;                       /* PUT */
@@ -35,6 +38,7 @@ static void errand_send(void *arg)
 	peer_unref(e->peer);
 	infer_request_release(&e->request);
 	scoped_close_(&e->fd);
+	free(e->path);
 	free(e->bytes);
 	free(e);
 }
@@ -139,5 +143,43 @@ int server_put_bytes(struct peer *p, uint32_t id, const char *payload, size_t le
 	e->bytes = steal(&bytes);
 	e->len = count;
 	pool_submit(p->server->pool, put_work, e);
+	return 0;
+}
+
+static void input_work(void *arg)
+{
+	struct errand *e = arg;
+	struct server *s = e->peer->server;
+	struct error err = ERROR_INIT;
+	scoped_manifest struct manifest m = MANIFEST_INIT;
+	struct view *v = view_new(s->mounts, s->store, s->index);
+	int r = e->closure ? closure_add(v, e->path, &m, &err) : view_input(v, e->path, &m, &err);
+	view_free(v);
+	if (r == 0)
+		r = manifest_finish(&m, &err);
+	if (r < 0) {
+		errand_error(e, r, &err);
+	} else {
+		size_t mark = wire_begin(&e->answer, MESSAGE_ANSWER, e->id);
+		manifest_encode(&m, &e->answer);
+		wire_end(&e->answer, mark);
+	}
+	loop_post(s->loop, errand_send, e);
+}
+
+int server_input(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct wire_reader in = wire_reader(payload, len);
+	scoped_free char *path = wire_get_string(&in);
+	bool closure = wire_get_u8(&in) != 0;
+	int r = wire_done(&in, err);
+	if (r == 0 && path[0] != '/')
+		r = error_set(err, -EBADMSG, "an input's path must be absolute");
+	if (r < 0)
+		return r;
+	struct errand *e = errand_new(p, id);
+	e->path = steal(&path);
+	e->closure = closure;
+	pool_submit(p->server->pool, input_work, e);
 	return 0;
 }

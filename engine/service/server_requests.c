@@ -305,6 +305,7 @@ static request_fn *const requests[] = {
 	[MESSAGE_INFO] = on_info,
 	[MESSAGE_STOP] = on_stop,
 	[MESSAGE_MOUNT] = on_mount,
+	[MESSAGE_INPUT] = server_input,
 };
 
 int server_handle(struct peer *p, const struct wire_header *header, const char *payload, size_t len,

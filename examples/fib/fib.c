@@ -40,16 +40,6 @@ static char *from_cwd(const struct thunk *self, const char *path)
 	return buf_steal(&text, NULL);
 }
 
-static void copy_input(struct thunk *to, const struct manifest_entry *e)
-{
-	if (e->kind == ENTRY_FILE)
-		manifest_add_file(&to->inputs, e->path, e->mode, &e->ref);
-	else if (e->kind == ENTRY_LINK)
-		manifest_add_link(&to->inputs, e->path, e->target);
-	else
-		manifest_add_dir(&to->inputs, e->path);
-}
-
 /* A thunk with self's inputs (but the one at path without), environment, limits and output. */
 static void derive(struct thunk *t, const struct thunk *self, const char *program,
                    const char *without)
@@ -60,7 +50,7 @@ static void derive(struct thunk *t, const struct thunk *self, const char *progra
 	strv_copy(&t->env, &self->env);
 	for (size_t i = 0; i < self->inputs.count; i++)
 		if (!without || strcmp(self->inputs.entries[i].path, without) != 0)
-			copy_input(t, &self->inputs.entries[i]);
+			manifest_add_entry(&t->inputs, &self->inputs.entries[i]);
 	for (size_t i = 0; i < self->set_count; i++)
 		thunk_add_set(t, &self->sets[i].digest, self->sets[i].size_bytes);
 	t->has_toolchain = self->has_toolchain;
