@@ -10,7 +10,7 @@ static const struct verb *const verbs[] = {
 	&verb_init,   &verb_mount, &verb_umount,  &verb_mounts,  &verb_infer,
 	&verb_force,  &verb_status, &verb_why,    &verb_describe, &verb_graph,
 	&verb_thunk,  &verb_hash,  &verb_cat,     &verb_log,     &verb_retry,
-	&verb_cancel, &verb_stop,  &verb_noforce, &verb_service,
+	&verb_cancel, &verb_stop,  &verb_doctor,  &verb_noforce, &verb_service,
 };
 enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
 
