@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "fs/attr.h"
 #include "fs/inode.h"
+#include "fs/trim.h"
 
 enum { READDIR_BYTES_MAX = 1 << 20 };
 
@@ -74,7 +75,7 @@ static bool list_entry(struct listing *l, const struct dirent *d)
 		if (fuse_add_direntry_plus(l->req, NULL, 0, d->d_name, &e, d->d_off) > room)
 			return false;
 		/* An entry without an inode is looked up when somebody wants it. */
-		if (!is_dots(d->d_name) &&
+		if (!is_dots(d->d_name) && !trim_is_crowded(l->fs) &&
 		    inode_lookup(l->fs, l->parent, d->d_name, &inode, &st) == 0)
 			attr_entry(l->fs, inode, &st, &e);
 		n = fuse_add_direntry_plus(l->req, l->bytes + l->len, room, d->d_name, &e,

@@ -1,13 +1,10 @@
 #include "fs/trim.h"
 
-#include <poll.h>
-
 #include "common/buf.h"
 
 enum {
 	BATCH = 256,
-	PASSES_MAX = 4,     /* over all inodes: the first only takes marks away */
-	FORGET_WAIT_MS = 2, /* for the kernel's answer to a batch */
+	PASSES_MAX = 4, /* over all inodes: the first only takes marks away */
 };
 
 struct victim {
@@ -72,8 +69,6 @@ static void trim_task(void *arg)
 			                                 victims[i].name, strlen(victims[i].name));
 			free(victims[i].name);
 		}
-		if (count > 0)
-			poll(NULL, 0, FORGET_WAIT_MS);
 	} while (!enough(&fs->table, walked));
 }
 
@@ -87,6 +82,14 @@ void trim_if_needed(struct fs *fs)
 	pthread_mutex_unlock(&t->lock);
 	if (needed)
 		tasks_push(fs->slow, trim_task, fs);
+}
+
+bool trim_is_crowded(struct fs *fs)
+{
+	pthread_mutex_lock(&fs->table.lock);
+	bool crowded = fs->table.count > fs->table.limit;
+	pthread_mutex_unlock(&fs->table.lock);
+	return crowded;
 }
 
 size_t trim_limit(size_t descriptors)

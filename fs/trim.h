@@ -11,6 +11,9 @@
 /* Sees to it, soon, on fs->slow. No lock is held. */
 void trim_if_needed(struct fs *fs);
 
+/* Past the limit: who only might need an inode should do without. */
+bool trim_is_crowded(struct fs *fs);
+
 /* How many inodes a limit of so many descriptors leaves room for. */
 size_t trim_limit(size_t descriptors);
 
