@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -247,15 +248,24 @@ class ForOthers(unittest.TestCase):
         self.as_user('echo y >> "$1/s"')
         self.assertEqual(stat.S_IMODE(os.stat(self.mount.path("s")).st_mode) & 0o4000, 0)
 
-    def test_default_acls_are_inherited_where_the_backing_filesystem_has_them(self):
-        if not shutil.which("setfacl"):
-            self.skipTest("no setfacl here")
+    def test_default_acls_are_inherited_and_grant_what_modes_do_not(self):
+        everybody, user, group, mask, others = 1, 2, 4, 16, 32
+        none = 0xffffffff
+        acl = struct.pack("<I", 2) + b"".join(
+            struct.pack("<HHI", *entry) for entry in
+            ((everybody, 7, none), (user, 7, USER), (group, 0, none), (mask, 7, none),
+             (others, 0, none)))
         os.mkdir(self.mount.path("d"))
-        run("setfacl", "-d", "-m", f"u:{USER}:rwx", self.mount.path("d"))
+        try:
+            os.setxattr(self.mount.path("d"), "system.posix_acl_default", acl)
+        except OSError as e:
+            self.skipTest(f"the backing filesystem has no ACLs: {e}")
+        os.chmod(self.mount.path("d"), 0o755)
         with open(self.mount.path("d/a"), "w") as f:
             f.write("x")
-        os.chmod(self.mount.path("d"), 0o755)
         self.as_user('echo y >> "$1/d/a"')
+        self.assertNotEqual(self.as_user('echo z >> "$1/d/a"', user=USER - 1, check=False)
+                            .returncode, 0)
 
 
 if __name__ == "__main__":
