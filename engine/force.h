@@ -102,7 +102,7 @@ void forcer_on_settled(struct forcer *f, forcer_settled_fn *fn, void *arg);
 /* Called for each engine job that starts or ends and each memo hit, for the live line; the
  * label is the thunk's first output. */
 struct force_event {
-	enum { FORCE_EVENT_STARTED, FORCE_EVENT_DONE, FORCE_EVENT_FAILED } kind;
+	enum { FORCE_EVENT_STARTED, FORCE_EVENT_DONE, FORCE_EVENT_FAILED, FORCE_EVENT_KNOWN } kind;
 	struct digest thunk;
 	const char *label;
 	const char *stderr_tail; /* DONE: warnings; FAILED: the message; may be "" */

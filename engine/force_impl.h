@@ -41,6 +41,7 @@ struct shared_failure {
 	unsigned refs;
 	struct failure failure; /* failure.thunk: the root of it */
 	bool unowned;           /* of an input set: its first asking thunk takes it over */
+	uint64_t micros;        /* how long the function ran before it failed */
 	bool has_absent;        /* an input the store should have had */
 	struct digest absent;
 };
@@ -264,6 +265,7 @@ void node_settle_set(struct node *n);  /* n->sized likewise */
 void node_settle_failure(struct node *n, struct shared_failure *failure);
 void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros,
               const char *engine, const char *stderr_tail);
+void node_log_known(struct node *n); /* nothing of its own had to run */
 void notice_event(const struct node *n, int kind, const char *stderr_tail);
 /* The thunk that somebody named, for which n is run. */
 const struct digest *node_origin(const struct node *n);

@@ -75,6 +75,7 @@ static void run_failed(struct node *n, struct engine_result *r, const char *engi
 	free(failure->failure.engine);
 	failure->failure.engine = xstrdup(r->memo.engine ? r->memo.engine : engine);
 	failure->failure.exit_status = r->exit_status;
+	failure->micros = r->memo.micros;
 	if (r->outcome == OUTCOME_BAD_INPUT && r->has_absent)
 		name_absent(failure, &r->absent);
 	notice_event(n, FORCE_EVENT_FAILED, *tail ? tail : reason_of(r));

@@ -44,8 +44,8 @@ static void notice_settled(struct node *n, int code)
 	forcer_schedule(f);
 }
 
-void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros,
-              const char *engine, const char *stderr_tail)
+static void add_record(struct node *n, const struct digest *thunk, int code, uint64_t micros,
+                       bool known, const char *engine, const char *stderr_tail)
 {
 	char empty[] = "";
 	struct log_record record = {
@@ -55,13 +55,24 @@ void node_log(struct node *n, const struct digest *thunk, int code, uint64_t mic
 		.asker = n->asker->text,
 		.micros = micros,
 		.code = code,
-		.memoised = n->memoised,
+		.memoised = known,
 	};
 	scoped_free char *engine_copy = xstrdup(engine ? engine : "");
 	scoped_free char *tail_copy = xstrdup(stderr_tail ? stderr_tail : "");
 	record.engine = engine_copy;
 	record.stderr_tail = tail_copy;
 	index_log_add(n->forcer->index, &record);
+}
+
+void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros,
+              const char *engine, const char *stderr_tail)
+{
+	add_record(n, thunk, code, micros, false, engine, stderr_tail);
+}
+
+void node_log_known(struct node *n)
+{
+	add_record(n, &n->digest, 0, 0, true, n->memo.engine, NULL);
 }
 
 /* How long readers are told so without another try; -1: not at all, 0: until `retry`. */
@@ -97,7 +108,7 @@ static void record_failure(struct node *n)
 		            error_text(&err));
 	scoped_free char *text = xformat("%s%s%s", failure->reason,
 	                                 *failure->stderr_tail ? "\n" : "", failure->stderr_tail);
-	node_log(n, &n->digest, failure->code, 0, failure->engine, text);
+	node_log(n, &n->digest, failure->code, n->failure->micros, failure->engine, text);
 }
 
 /* --- settling -----------------------------------------------------------------------------------
@@ -116,7 +127,7 @@ void node_settle_memo(struct node *n)
 {
 	if (n->asked && n->memoised) {
 		n->forcer->counts.memoised++;
-		notice_event(n, FORCE_EVENT_DONE, "");
+		notice_event(n, FORCE_EVENT_KNOWN, "");
 	} else if (n->asked) {
 		notice_settled(n, 0);
 	}

@@ -241,8 +241,9 @@ static void tell_resolved(const struct node *n, struct want *w)
 	owner->memo.thunk = owner->digest;
 	if (index_memo_put(owner->forcer->index, &owner->memo, &err) < 0)
 		log_warning("no memo of %s: %s", digest_hex(&owner->digest).text, error_text(&err));
-	if (n->memoised) /* else the run has been logged */
-		node_log(owner, &owner->digest, 0, 0, owner->memo.engine, NULL);
+	/* Of this thunk nothing has run, whatever has for its inputs; else the run has been logged. */
+	if (n->memoised)
+		node_log_known(owner);
 	node_settle_memo(owner);
 }
 

@@ -25,8 +25,8 @@ enum option_kind {
 };
 
 struct verb_option {
-	const char *name;  /* long name; NULL ends the table */
-	char letter;       /* short name, or 0 */
+	const char *name; /* long name; NULL ends the table */
+	char letter;      /* short name, or 0 */
 	enum option_kind kind;
 	const char *value; /* what the help calls its value; NULL for a switch */
 	size_t offset;     /* of the member in the verb's options structure */
@@ -40,28 +40,28 @@ struct verb {
 	const char *description; /* paragraphs parted by empty lines; a line that begins with two
 	                            spaces is shown as it stands */
 	const struct verb_option *options;
-	size_t options_size;     /* of the structure that run() gets, zeroed before parsing */
-	bool takes_command;      /* options end at the first operand, which begins a command */
-	bool hidden;             /* not in the list of verbs */
+	size_t options_size; /* of the structure that run() gets, zeroed before parsing */
+	bool takes_command;  /* options end at the first operand, which begins a command */
+	bool hidden;         /* not in the list of verbs */
 	int min_operands, max_operands; /* max < 0: any number */
 	/* argv holds the operands, NULL-terminated. */
 	int (*run)(const void *options, int argc, char **argv);
 };
 
 extern const struct verb verb_cancel, verb_cat, verb_describe, verb_doctor, verb_force, verb_graph,
-	verb_hash, verb_infer, verb_init, verb_log, verb_mount, verb_mounts, verb_noforce,
-	verb_retry, verb_service, verb_status, verb_stop, verb_thunk, verb_umount, verb_why;
+        verb_hash, verb_infer, verb_init, verb_log, verb_mount, verb_mounts, verb_noforce,
+        verb_retry, verb_service, verb_status, verb_stop, verb_thunk, verb_umount, verb_why;
 
 /* The usual options; struct s must have the member. */
 #define OPTION_STORE(s)                                                                            \
 	{                                                                                          \
 		"store", 's', OPTION_TEXT, "DIR", offsetof(struct s, store),                       \
-			"the store; else $GGFS_STORE, else ~/.cache/ggfs"                          \
+		        "the store; else $GGFS_STORE, else ~/.cache/ggfs"                          \
 	}
 #define OPTION_JSON(s)                                                                             \
 	{                                                                                          \
 		"json", 0, OPTION_SWITCH, NULL, offsetof(struct s, json),                          \
-			"print JSON, for scripts"                                                  \
+		        "print JSON, for scripts"                                                  \
 	}
 
 /* Prints "ggfs: sentence" on standard error; returns EXIT_FAILED or EXIT_USAGE. */

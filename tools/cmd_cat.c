@@ -13,7 +13,8 @@ static int copy_out(struct client *c, const char *text, struct error *err)
 	struct digest d;
 	if (!digest_parse(text, strlen(text), &d))
 		return error_set(err, -EINVAL,
-				 "'%s' is no digest; one is 64 lower-case hexadecimal digits", text);
+		                 "'%s' is no digest; one is 64 lower-case hexadecimal digits",
+		                 text);
 	scoped_fd int fd = client_get(c, &d, err);
 	if (fd < 0)
 		return fd;
@@ -50,8 +51,9 @@ const struct verb verb_cat = {
 	.name = "cat",
 	.synopsis = "DIGEST...",
 	.summary = "print what the store has under a digest",
-	.description = "Writes the blob of each DIGEST to standard output: a file's contents, a thunk's\n"
-		       "text, a manifest. To see a file of a tree, made or not, use cat(1).",
+	.description =
+	        "Writes the blob of each DIGEST to standard output: a file's contents, a thunk's\n"
+	        "text, a manifest. To see a file of a tree, made or not, use cat(1).",
 	.options = options,
 	.options_size = sizeof(struct cat_options),
 	.min_operands = 1,

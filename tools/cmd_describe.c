@@ -29,8 +29,7 @@ static void print_entry(const struct manifest_entry *e)
 		       e->ref.size_bytes);
 	else
 		printf("output %s%s%s of thunk %.12s\n", e->ref.output,
-		       e->ref.selection ? ", file " : "",
-		       e->ref.selection ? e->ref.selection : "",
+		       e->ref.selection ? ", file " : "", e->ref.selection ? e->ref.selection : "",
 		       digest_hex(&e->ref.digest).text);
 }
 
@@ -159,7 +158,7 @@ static int describe_plain(const struct target *t, json_t *all)
 }
 
 static int describe(const struct describe_options *o, struct client *c, const struct target *t,
-		    json_t *all, struct error *err)
+                    json_t *all, struct error *err)
 {
 	if (!t->lazy || t->ref.kind != REF_THUNK)
 		return describe_plain(t, all);
@@ -213,10 +212,11 @@ const struct verb verb_describe = {
 	.name = "describe",
 	.synopsis = "[OPTION]... THUNK|FILE...",
 	.summary = "show what a thunk is",
-	.description =
-		"Shows each thunk, or the one that each lazy FILE is an output of: the command, its\n"
-		"directory and environment, its outputs, and all its inputs with their digests or the thunks\n"
-		"that will make them. Makes nothing.",
+	.description = "Shows each thunk, or the one that each lazy FILE is an output of: the "
+	               "command, its\n"
+	               "directory and environment, its outputs, and all its inputs with their "
+	               "digests or the thunks\n"
+	               "that will make them. Makes nothing.",
 	.options = options,
 	.options_size = sizeof(struct describe_options),
 	.min_operands = 1,

@@ -13,8 +13,8 @@
 #include "tools/standin.h"
 
 enum {
-	SAMPLE_BLOBS = 64,             /* verified by default */
-	ROOM_LOW_BYTES = 1 << 30,      /* less free space than this is worth a word */
+	SAMPLE_BLOBS = 64,        /* verified by default */
+	ROOM_LOW_BYTES = 1 << 30, /* less free space than this is worth a word */
 };
 
 struct doctor_options {
@@ -32,10 +32,10 @@ struct findings {
 
 /* One finding; todo is what to do about it, NULL when it is fine. */
 static void found(struct findings *f, enum verdict verdict, const char *subject, const char *todo,
-		  const char *format, ...) __attribute__((format(printf, 5, 6)));
+                  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 static void found(struct findings *f, enum verdict verdict, const char *subject, const char *todo,
-		  const char *format, ...)
+                  const char *format, ...)
 {
 	static const char *const words[] = { "ok", "warning", "failure" };
 	char text[ERROR_TEXT_MAX];
@@ -76,14 +76,17 @@ static void check_fuse(struct findings *f)
 		found(f, VERDICT_FAILURE, "fusermount3", "install the package fuse3",
 		      "is not on PATH; an ordinary user cannot mount without it");
 	if (!facts.library_passthrough)
-		found(f, VERDICT_WARNING, "libfuse", "build with libfuse 3.17 or newer (tools/setup does)",
-		      "%s has no passthrough: reads go through the mount process", facts.library_version);
+		found(f, VERDICT_WARNING, "libfuse",
+		      "build with libfuse 3.17 or newer (tools/setup does)",
+		      "%s has no passthrough: reads go through the mount process",
+		      facts.library_version);
 	else if (geteuid() != 0)
 		found(f, VERDICT_OK, "libfuse", NULL,
 		      "%s; passthrough needs root, your reads are cached by the kernel instead",
 		      facts.library_version);
 	else
-		found(f, VERDICT_OK, "libfuse", NULL, "%s, with passthrough", facts.library_version);
+		found(f, VERDICT_OK, "libfuse", NULL, "%s, with passthrough",
+		      facts.library_version);
 }
 
 static void check_isolation(struct findings *f)
@@ -93,8 +96,10 @@ static void check_isolation(struct findings *f)
 		found(f, VERDICT_OK, "sandbox", NULL, "%s", why ? why : "namespaces");
 	else
 		found(f, VERDICT_WARNING, "sandbox",
-		      "as root: sysctl -w user.max_user_namespaces=10000 kernel.unprivileged_userns_clone=1",
-		      "functions run in the weaker mode (docs/sandbox.md): %s", why ? why : "no namespaces");
+		      "as root: sysctl -w user.max_user_namespaces=10000 "
+		      "kernel.unprivileged_userns_clone=1",
+		      "functions run in the weaker mode (docs/sandbox.md): %s",
+		      why ? why : "no namespaces");
 	if (cover_possible())
 		found(f, VERDICT_OK, "infer", NULL, "can lay stand-ins over the tools themselves");
 	else
@@ -123,8 +128,9 @@ static void check_tools(struct findings *f)
 		if (!on_path(needed[i]))
 			buf_add_format(&missing, " %s", needed[i]);
 	if (missing.len)
-		found(f, VERDICT_WARNING, "toolchain", "install the packages gcc, binutils and make",
-		      "not on PATH:%s", missing.data);
+		found(f, VERDICT_WARNING, "toolchain",
+		      "install the packages gcc, binutils and make", "not on PATH:%s",
+		      missing.data);
 	else
 		found(f, VERDICT_OK, "toolchain", NULL, "gcc, as, ld, ar and make are on PATH");
 	scoped_free char *stub = session_helper(STANDIN_PROGRAM);
@@ -163,7 +169,8 @@ static void check_blobs(struct findings *f, struct store *store, bool all)
 	if (r < 0)
 		found(f, VERDICT_FAILURE, "blobs", "look at the disk", "%s", error_text(&err));
 	else if (s.broken)
-		found(f, VERDICT_WARNING, "blobs", "ggfs doctor --all looks at every one; they are made again",
+		found(f, VERDICT_WARNING, "blobs",
+		      "ggfs doctor --all looks at every one; they are made again",
 		      "%zu of %zu were damaged, and are now in quarantine", s.broken, s.seen);
 	else
 		found(f, VERDICT_OK, "blobs", NULL, "%zu looked at (%.1f MB), none damaged", s.seen,
@@ -178,8 +185,8 @@ static void check_room(struct findings *f, struct store *store)
 	uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	bool low = free_bytes < ROOM_LOW_BYTES;
 	found(f, low ? VERDICT_WARNING : VERDICT_OK, "room",
-	      low ? "make room, or put the store elsewhere: GGFS_STORE" : NULL, "%.1f GB free for the store",
-	      (double)free_bytes / 1e9);
+	      low ? "make room, or put the store elsewhere: GGFS_STORE" : NULL,
+	      "%.1f GB free for the store", (double)free_bytes / 1e9);
 }
 
 static void check_store(struct findings *f, const char *path, bool all)
@@ -188,11 +195,13 @@ static void check_store(struct findings *f, const char *path, bool all)
 	struct store *store = NULL;
 	int r = store_open_local(path, false, STORE_SYNC_NONE, &store, &err);
 	if (r == -ENOENT) {
-		found(f, VERDICT_OK, "store", NULL, "%s does not exist yet: the first verb makes it", path);
+		found(f, VERDICT_OK, "store", NULL,
+		      "%s does not exist yet: the first verb makes it", path);
 		return;
 	}
 	if (r < 0) {
-		found(f, VERDICT_FAILURE, "store", "use another: GGFS_STORE or --store", "%s", error_text(&err));
+		found(f, VERDICT_FAILURE, "store", "use another: GGFS_STORE or --store", "%s",
+		      error_text(&err));
 		return;
 	}
 	found(f, VERDICT_OK, "store", NULL, "%s opens", path);
@@ -214,12 +223,13 @@ static void check_service(struct findings *f, const char *store)
 	if (r == 0)
 		r = client_info(c, &info, &err);
 	if (r < 0) {
-		found(f, VERDICT_FAILURE, "service", "ggfs stop; its log is in the store: service/log", "%s",
-		      error_text(&err));
+		found(f, VERDICT_FAILURE, "service",
+		      "ggfs stop; its log is in the store: service/log", "%s", error_text(&err));
 		return;
 	}
-	found(f, VERDICT_OK, "service", NULL, "process %d, ggfs %s, engine %s with %u jobs, %zu mounts",
-	      info.pid, info.version, info.engine, info.jobs, info.mounts.count);
+	found(f, VERDICT_OK, "service", NULL,
+	      "process %d, ggfs %s, engine %s with %u jobs, %zu mounts", info.pid, info.version,
+	      info.engine, info.jobs, info.mounts.count);
 	client_service_info_release(&info);
 }
 
@@ -271,11 +281,12 @@ const struct verb verb_doctor = {
 	.name = "doctor",
 	.synopsis = "[OPTION]...",
 	.summary = "tell what this machine and store can do, and what to mend",
-	.description =
-		"Looks at /dev/fuse, libfuse, namespaces, the toolchain, the store, its service and the mounts,\n"
-		"and says of each whether it is fine and what to do if not. Damaged blobs it meets are put\n"
-		"aside, so that they are made again. Changes nothing else.\n\n"
-		"Exit code: 1 if something is so that ggfs cannot work, else 0.",
+	.description = "Looks at /dev/fuse, libfuse, namespaces, the toolchain, the store, its "
+	               "service and the mounts,\n"
+	               "and says of each whether it is fine and what to do if not. Damaged blobs "
+	               "it meets are put\n"
+	               "aside, so that they are made again. Changes nothing else.\n\n"
+	               "Exit code: 1 if something is so that ggfs cannot work, else 0.",
 	.options = options,
 	.options_size = sizeof(struct doctor_options),
 	.run = run,

@@ -58,15 +58,15 @@ static void show_kept_stderr(struct forcing *f, const struct target *t)
 {
 	scoped_memo struct memo memo = MEMO_INIT;
 	scoped_buf struct buf text = BUF_INIT;
-	if (t->ref.kind != REF_THUNK ||
-	    client_memo(f->client, &t->ref.digest, &memo, NULL) < 0 || !memo.has_stderr)
+	if (t->ref.kind != REF_THUNK || client_memo(f->client, &t->ref.digest, &memo, NULL) < 0 ||
+	    !memo.has_stderr)
 		return;
 	if (fetch_bytes(f->client, &memo.stderr_digest, FAILURE_STDERR_MAX, &text, NULL) == 0)
 		live_stderr(t->ref.output, text.data);
 }
 
 static void note_result(struct forcing *f, const struct target *t, int code, const char *reason,
-			const struct client_force_result *r)
+                        const struct client_force_result *r)
 {
 	f->ready += code == 0;
 	f->memoised += code == 0 && r->memoised;
@@ -90,7 +90,7 @@ static void note_result(struct forcing *f, const struct target *t, int code, con
 
 /* What was forced takes its place; a directory's own unmade files go to again. */
 static void settle(struct forcing *f, const struct target *t, const struct client_force_result *r,
-		   struct target_list *again)
+                   struct target_list *again)
 {
 	struct error err = ERROR_INIT;
 	int code = r->code;
@@ -107,8 +107,8 @@ static void settle(struct forcing *f, const struct target *t, const struct clien
 		show_kept_stderr(f, t);
 }
 
-static int force_round(struct forcing *f, const struct target_list *list,
-		       struct target_list *again, struct error *err)
+static int force_round(struct forcing *f, const struct target_list *list, struct target_list *again,
+                       struct error *err)
 {
 	scoped_free struct ref *refs = xcalloc(list->count, sizeof(*refs));
 	scoped_free struct client_force_result *results = xcalloc(list->count, sizeof(*results));
@@ -128,7 +128,7 @@ static int force_round(struct forcing *f, const struct target_list *list,
 	bool any_result = false;
 	for (size_t i = 0; i < list->count; i++)
 		any_result |= results[i].code != 0 || results[i].ref.size_bytes ||
-			      results[i].reason || r == 0;
+		              results[i].reason || r == 0;
 	for (size_t i = 0; any_result && !f->interrupted && i < list->count; i++)
 		settle(f, &list->items[i], &results[i], again);
 	for (size_t i = 0; i < list->count; i++)
@@ -162,9 +162,10 @@ static int force_all(struct forcing *f, struct target_list *list, struct error *
 	for (int round = 0; drop_ordinary(f, list) > 0; round++) {
 		scoped_targets struct target_list again = TARGET_LIST_INIT;
 		if (round == FORCE_ROUNDS_MAX)
-			return error_set(err, -ELOOP,
-					 "still unmade files after %d rounds; run it again to go on",
-					 FORCE_ROUNDS_MAX);
+			return error_set(
+			        err, -ELOOP,
+			        "still unmade files after %d rounds; run it again to go on",
+			        FORCE_ROUNDS_MAX);
 		int r = force_round(f, list, &again, err);
 		if (r < 0)
 			return r;
@@ -247,16 +248,22 @@ const struct verb verb_force = {
 	.synopsis = "[OPTION]... TARGET...",
 	.summary = "make lazy files now",
 	.description =
-		"Makes each TARGET, in parallel, and what it needs: a lazy file; a directory, for all lazy\n"
-		"files in and below it; the digest of a thunk, for its outputs. Files that are not lazy are\n"
-		"passed over.\n\n"
-		"In a mount nothing changes but that the files are ready. Outside a mount each placeholder\n"
-		"is replaced by the real file, with the placeholder's mode and time.\n\n"
-		"On a terminal a line tells how many thunks are queued, running, done and failed; else\n"
-		"there is one line for each that ran. Warnings of functions are printed, each line after\n"
-		"the name of what was made. Ctrl-C drops what has not started; what was made is kept.\n\n"
-		"Exit codes: 0 all targets are ready, 1 at least one failed, 2 wrong usage,\n"
-		"130 interrupted.",
+	        "Makes each TARGET, in parallel, and what it needs: a lazy file; a directory, for "
+	        "all lazy\n"
+	        "files in and below it; the digest of a thunk, for its outputs. Files that are not "
+	        "lazy are\n"
+	        "passed over.\n\n"
+	        "In a mount nothing changes but that the files are ready. Outside a mount each "
+	        "placeholder\n"
+	        "is replaced by the real file, with the placeholder's mode and time.\n\n"
+	        "On a terminal a line tells how many thunks are queued, running, done and failed; "
+	        "else\n"
+	        "there is one line for each that ran. Warnings of functions are printed, each line "
+	        "after\n"
+	        "the name of what was made. Ctrl-C drops what has not started; what was made is "
+	        "kept.\n\n"
+	        "Exit codes: 0 all targets are ready, 1 at least one failed, 2 wrong usage,\n"
+	        "130 interrupted.",
 	.options = options,
 	.options_size = sizeof(struct force_options),
 	.min_operands = 1,

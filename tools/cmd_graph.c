@@ -69,7 +69,7 @@ static void print_quoted(const char *text)
 }
 
 static int add_edges(struct graph *g, const struct digest *from, const struct manifest *m,
-		     struct error *err)
+                     struct error *err)
 {
 	for (size_t i = 0; i < m->count; i++) {
 		const struct manifest_entry *e = &m->entries[i];
@@ -88,7 +88,7 @@ static int add_edges(struct graph *g, const struct digest *from, const struct ma
 }
 
 static int add_set_edges(struct graph *g, const struct digest *from, const struct digest *set,
-			 struct error *err)
+                         struct error *err)
 {
 	scoped_manifest struct manifest m = MANIFEST_INIT;
 	int r = fetch_manifest(g->client, set, &m, err);
@@ -97,7 +97,7 @@ static int add_set_edges(struct graph *g, const struct digest *from, const struc
 
 /* What the thunk answered with, if that is again a thunk: a dashed edge. */
 static int add_answers(struct graph *g, const struct digest *d, const struct memo *memo,
-		       struct error *err)
+                       struct error *err)
 {
 	for (size_t i = 0; i < memo->count; i++) {
 		const struct ref *ref = &memo->outputs[i].ref;
@@ -180,12 +180,14 @@ const struct verb verb_graph = {
 	.name = "graph",
 	.synopsis = "[OPTION]... TARGET...",
 	.summary = "print what depends on what, for dot",
-	.description =
-		"Prints the graph of the thunks that each TARGET (a lazy file, a directory of such, a\n"
-		"thunk's digest) needs, in the language of Graphviz: a box a thunk, named after its first\n"
-		"output, filled when its result is known; an arrow from each input to what needs it; a\n"
-		"dashed arrow to a thunk that another one answered with. Makes nothing.\n\n"
-		"  ggfs graph program | dot -Tsvg > graph.svg",
+	.description = "Prints the graph of the thunks that each TARGET (a lazy file, a directory "
+	               "of such, a\n"
+	               "thunk's digest) needs, in the language of Graphviz: a box a thunk, named "
+	               "after its first\n"
+	               "output, filled when its result is known; an arrow from each input to what "
+	               "needs it; a\n"
+	               "dashed arrow to a thunk that another one answered with. Makes nothing.\n\n"
+	               "  ggfs graph program | dot -Tsvg > graph.svg",
 	.options = options,
 	.options_size = sizeof(struct graph_options),
 	.min_operands = 1,

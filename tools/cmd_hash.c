@@ -72,10 +72,10 @@ const struct verb verb_hash = {
 	.name = "hash",
 	.synopsis = "FILE...",
 	.summary = "print the digests of files",
-	.description =
-		"Prints the digest of each FILE, as 'b2sum -l 256' does: BLAKE2b-256, 64 hexadecimal\n"
-		"digits, two spaces, the name. A FILE of - is standard input.\n\n"
-		"The digest is the name of the file's contents in every store of ggfs.",
+	.description = "Prints the digest of each FILE, as 'b2sum -l 256' does: BLAKE2b-256, 64 "
+	               "hexadecimal\n"
+	               "digits, two spaces, the name. A FILE of - is standard input.\n\n"
+	               "The digest is the name of the file's contents in every store of ggfs.",
 	.min_operands = 1,
 	.max_operands = -1,
 	.run = run,

@@ -41,13 +41,13 @@ static int mount_here(const struct infer_options *o, const char *directory)
 	struct error err = ERROR_INIT;
 	scoped_free char *self = session_self();
 	struct mount_daemon m = { .options = { .directory = directory,
-					       .store = o->store,
-					       .service = self,
-					       .ready_fd = -1 } };
+		                               .store = o->store,
+		                               .service = self,
+		                               .ready_fd = -1 } };
 	int r = mount_in_background(&m, &err);
 	if (r == 0)
 		fprintf(stderr, "ggfs: %s is mounted; ggfs umount %s ends it\n", directory,
-			directory);
+		        directory);
 	mount_daemon_release(&m);
 	/* The working directory is still the one beneath the mount. */
 	if (r == 0 && chdir(directory) < 0)
@@ -65,13 +65,13 @@ static int must_be_mounted(const struct infer_options *o)
 	if (o->mount || asked_yes(here))
 		return mount_here(o, here);
 	return cmd_usage("%s is not in a mount of ggfs: only there can its files be lazy.\n"
-			 "Mount it:  ggfs mount %s && cd %s\n"
-			 "or let infer do it:  ggfs infer --mount ...",
-			 here, here, here);
+	                 "Mount it:  ggfs mount %s && cd %s\n"
+	                 "or let infer do it:  ggfs infer --mount ...",
+	                 here, here, here);
 }
 
 static void set_environment(const struct infer_options *o, const char *store, const char *stubs,
-			    const char *report)
+                            const char *report)
 {
 	scoped_free char *self = session_self();
 	setenv("GGFS_STORE", store, 1);
@@ -107,11 +107,12 @@ static void put_standins_in_place(const struct preparation *p)
 	if (p->uncovered) {
 		if (cover_enter(p->uncovered, p->standins.stub, &p->standins.programs, &err) == 0)
 			return;
-		fprintf(stderr, "ggfs: tools named by their full path run for real: %s\n", err.text);
+		fprintf(stderr, "ggfs: tools named by their full path run for real: %s\n",
+		        err.text);
 	}
 	const char *path = getenv("PATH");
 	scoped_free char *first =
-		xformat("%s:%s", p->standins.directory, path ? path : "/usr/bin:/bin");
+	        xformat("%s:%s", p->standins.directory, path ? path : "/usr/bin:/bin");
 	setenv("PATH", first, 1);
 }
 
@@ -156,13 +157,13 @@ static char *make_report(const struct infer_options *o, const char *store, struc
 	char *path = o->report ? realpath(o->report, NULL) : NULL;
 	if (o->report && !path) {
 		scoped_free char *here = getcwd(NULL, 0);
-		path = o->report[0] == '/' ? xstrdup(o->report) :
-					     xformat("%s/%s", here ? here : "", o->report);
+		path = o->report[0] == '/' ? xstrdup(o->report)
+		                           : xformat("%s/%s", here ? here : "", o->report);
 	} else if (!o->report) {
 		path = xformat("%s/service/infer-XXXXXX", store);
 	}
-	scoped_fd int fd = o->report ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) :
-				       mkostemp(path, O_CLOEXEC);
+	scoped_fd int fd = o->report ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+	                             : mkostemp(path, O_CLOEXEC);
 	if (fd >= 0)
 		return path;
 	error_errno(err, "cannot create %s", path);
@@ -199,7 +200,8 @@ static int run(const void *options, int argc, char **argv)
 	int code = must_be_mounted(o);
 	if (code != EXIT_OK)
 		return code;
-	/* Also creates the store, and says now rather than at each step if there can be no service. */
+	/* Also creates the store, and says now rather than at each step if there can be no service.
+	 */
 	scoped_client struct client *c = NULL;
 	struct client_service_info info = { 0 };
 	int r = session_open(o->store, &c, &err);
@@ -234,19 +236,26 @@ const struct verb verb_infer = {
 	.synopsis = "[OPTION]... [--] COMMAND [ARGUMENT]...",
 	.summary = "run a build whose steps are recorded instead of run",
 	.description =
-		"Runs COMMAND, a build such as make, with stand-ins for the compilers, assemblers, archivers\n"
-		"and linkers on PATH. Each step they can describe is recorded, and its outputs become lazy\n"
-		"files; every other step runs as usual, and what it reads is made for it.\n\n"
-		"COMMAND gets a mount namespace of its own, in which the stand-ins lie over the tools\n"
-		"themselves; so a full path such as /usr/bin/cc is inferred too. Where there are no\n"
-		"namespaces, or with --path-only, they come first on PATH instead.\n\n"
-		"The working directory must be in a mount of ggfs. If it is not, infer offers to mount it on\n"
-		"a terminal, and else says how (exit code 2). The terminal, signals and the jobserver of\n"
-		"make are COMMAND's as if infer were not there.\n\n"
-		"Steps whose outputs a configure script wants to see at once (conftest*) are never lazy;\n"
-		"--eager names more.\n\n"
-		"  cd build && ggfs infer make -j8\n\n"
-		"Exit code: that of COMMAND; if a signal ended it, infer ends by the same.",
+	        "Runs COMMAND, a build such as make, with stand-ins for the compilers, assemblers, "
+	        "archivers\n"
+	        "and linkers on PATH. Each step they can describe is recorded, and its outputs "
+	        "become lazy\n"
+	        "files; every other step runs as usual, and what it reads is made for it.\n\n"
+	        "COMMAND gets a mount namespace of its own, in which the stand-ins lie over the "
+	        "tools\n"
+	        "themselves; so a full path such as /usr/bin/cc is inferred too. Where there are "
+	        "no\n"
+	        "namespaces, or with --path-only, they come first on PATH instead.\n\n"
+	        "The working directory must be in a mount of ggfs. If it is not, infer offers to "
+	        "mount it on\n"
+	        "a terminal, and else says how (exit code 2). The terminal, signals and the "
+	        "jobserver of\n"
+	        "make are COMMAND's as if infer were not there.\n\n"
+	        "Steps whose outputs a configure script wants to see at once (conftest*) are never "
+	        "lazy;\n"
+	        "--eager names more.\n\n"
+	        "  cd build && ggfs infer make -j8\n\n"
+	        "Exit code: that of COMMAND; if a signal ended it, infer ends by the same.",
 	.options = options,
 	.options_size = sizeof(struct infer_options),
 	.takes_command = true,

@@ -15,9 +15,9 @@ static int run(const void *options, int argc, char **argv)
 {
 	const struct init_options *o = options;
 	struct error err = ERROR_INIT;
-	scoped_free char *path = argc ? xstrdup(argv[0]) :
-				 o->store ? xstrdup(o->store) :
-					    client_default_store();
+	scoped_free char *path = argc       ? xstrdup(argv[0])
+	                         : o->store ? xstrdup(o->store)
+	                                    : client_default_store();
 	const char *slash = strrchr(path, '/');
 	if (slash && slash != path) {
 		scoped_free char *parent = xstrndup(path, (size_t)(slash - path));
@@ -41,11 +41,12 @@ const struct verb verb_init = {
 	.name = "init",
 	.synopsis = "[DIR]",
 	.summary = "create a store",
-	.description =
-		"Creates a store in DIR (else in --store, $GGFS_STORE or ~/.cache/ggfs): the place of\n"
-		"thunks, of what they made, and of what is known of them. A store that is there is left\n"
-		"as it is. Other verbs create their store by themselves.\n\n"
-		"A store belongs to one user and is readable by that user only.",
+	.description = "Creates a store in DIR (else in --store, $GGFS_STORE or ~/.cache/ggfs): "
+	               "the place of\n"
+	               "thunks, of what they made, and of what is known of them. A store that is "
+	               "there is left\n"
+	               "as it is. Other verbs create their store by themselves.\n\n"
+	               "A store belongs to one user and is readable by that user only.",
 	.options = options,
 	.options_size = sizeof(struct init_options),
 	.max_operands = 1,

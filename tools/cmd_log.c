@@ -25,9 +25,11 @@ static int print_text(void *arg, const struct log_record *r)
 	localtime_r(&seconds, &tm);
 	strftime(when, sizeof(when), "%F %T", &tm);
 	printf("%s  %-9s %8.3f s  %.12s  %s  (%s, for %s)\n", when,
-	       r->code ? "failed" : r->memoised ? "known" : "made", (double)r->micros / 1e6,
-	       digest_hex(&r->thunk).text, r->label ? r->label : "?", r->engine ? r->engine : "-",
-	       r->asker ? r->asker : "?");
+	       r->code       ? "failed"
+	       : r->memoised ? "known"
+	                     : "made",
+	       (double)r->micros / 1e6, digest_hex(&r->thunk).text, r->label ? r->label : "?",
+	       r->engine ? r->engine : "-", r->asker ? r->asker : "?");
 	const char *text = r->stderr_tail;
 	while (text && *text) {
 		size_t len = strcspn(text, "\n");
@@ -83,11 +85,13 @@ const struct verb verb_log = {
 	.name = "log",
 	.synopsis = "[OPTION]...",
 	.summary = "show what was forced lately",
-	.description =
-		"Prints the newest records of the store, the oldest of them first: when, how it ended\n"
-		"(made, known, failed), how long the function took, the thunk, its first output, the\n"
-		"engine, and which program asked first. What the function wrote to standard error follows,\n"
-		"indented.",
+	.description = "Prints the newest records of the store, the oldest of them first: when, "
+	               "how it ended\n"
+	               "(made, known, failed), how long the function took, the thunk, its first "
+	               "output, the\n"
+	               "engine, and which program asked first. What the function wrote to standard "
+	               "error follows,\n"
+	               "indented.",
 	.options = options,
 	.options_size = sizeof(struct log_options),
 	.run = run,

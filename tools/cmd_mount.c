@@ -52,7 +52,8 @@ static int run(const void *options, int argc, char **argv)
 	struct error err = ERROR_INIT;
 	scoped_free char *self = session_self();
 	scoped_free char *directory = realpath(argv[0], NULL);
-	/* A mount left stale by a crash answers nothing, not even its own name; mount_run() heals it. */
+	/* A mount left stale by a crash answers nothing, not even its own name; mount_run() heals
+	 * it. */
 	if (!directory && (errno == ENOTCONN || errno == EIO) && argv[0][0] == '/')
 		directory = xstrdup(argv[0]);
 	if (!directory && errno == ENOTCONN) {
@@ -62,9 +63,9 @@ static int run(const void *options, int argc, char **argv)
 	if (!directory)
 		return cmd_fail_text("cannot mount %s: %s", argv[0], strerror(errno));
 	struct mount_daemon m = { .options = { .directory = directory,
-					       .store = o->store,
-					       .service = self,
-					       .ready_fd = -1 } };
+		                               .store = o->store,
+		                               .service = self,
+		                               .ready_fd = -1 } };
 	if (apply_settings(&o->settings, &m.options) != 0)
 		return EXIT_USAGE;
 	int r = o->foreground ? mount_run(&m.options, &err) : mount_in_background(&m, &err);
@@ -88,19 +89,21 @@ const struct verb verb_mount = {
 	.name = "mount",
 	.synopsis = "[OPTION]... DIR",
 	.summary = "show a directory's lazy files as the files they will be",
-	.description =
-		"Mounts DIR over itself: its files stay where they are, and lazy files among them look like\n"
-		"the files they stand for. Opening one makes it. Returns when the mount answers; a\n"
-		"process in the background serves it until 'ggfs umount DIR'. A mount that a crash left\n"
-		"behind is replaced.\n\n"
-		"Settings for -o:\n"
-		"  force=on       an open makes the file (this is so by default)\n"
-		"  force=local    ... but never on an engine that costs money\n"
-		"  force=off      an open of a file not made yet fails with EDEADLK\n"
-		"  stat=force     asking for a lazy file's size makes it, too\n"
-		"  deadline=S     an open waits at most S seconds, then ETIMEDOUT\n"
-		"  allow_other    other users may see the mount\n"
-		"  nopassthrough  all reads go through the mount process\n",
+	.description = "Mounts DIR over itself: its files stay where they are, and lazy files "
+	               "among them look like\n"
+	               "the files they stand for. Opening one makes it. Returns when the mount "
+	               "answers; a\n"
+	               "process in the background serves it until 'ggfs umount DIR'. A mount that "
+	               "a crash left\n"
+	               "behind is replaced.\n\n"
+	               "Settings for -o:\n"
+	               "  force=on       an open makes the file (this is so by default)\n"
+	               "  force=local    ... but never on an engine that costs money\n"
+	               "  force=off      an open of a file not made yet fails with EDEADLK\n"
+	               "  stat=force     asking for a lazy file's size makes it, too\n"
+	               "  deadline=S     an open waits at most S seconds, then ETIMEDOUT\n"
+	               "  allow_other    other users may see the mount\n"
+	               "  nopassthrough  all reads go through the mount process\n",
 	.options = options,
 	.options_size = sizeof(struct mount_verb_options),
 	.min_operands = 1,

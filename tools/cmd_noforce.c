@@ -17,12 +17,15 @@ const struct verb verb_noforce = {
 	.name = "noforce",
 	.synopsis = "[--] COMMAND [ARGUMENT]...",
 	.summary = "run a command that may not force",
-	.description =
-		"Runs COMMAND with GGFS_FORCE=off: whatever it or its children open, nothing is made.\n"
-		"An open of a lazy file that has not been made yet fails with EDEADLK (\"Resource deadlock\n"
-		"avoided\"); files that are ready, and names, sizes and attributes, are there as usual.\n\n"
-		"The exit code is that of COMMAND; 127 when there is no such command, 126 when it cannot\n"
-		"be run.",
+	.description = "Runs COMMAND with GGFS_FORCE=off: whatever it or its children open, "
+	               "nothing is made.\n"
+	               "An open of a lazy file that has not been made yet fails with EDEADLK "
+	               "(\"Resource deadlock\n"
+	               "avoided\"); files that are ready, and names, sizes and attributes, are "
+	               "there as usual.\n\n"
+	               "The exit code is that of COMMAND; 127 when there is no such command, 126 "
+	               "when it cannot\n"
+	               "be run.",
 	.takes_command = true,
 	.min_operands = 1,
 	.max_operands = -1,

@@ -13,8 +13,7 @@ struct retry_options {
 
 /* --- retry ------------------------------------------------------------------------------------ */
 
-static int retry_ref(struct client *c, const struct ref *ref, size_t *forgotten,
-		     struct error *err)
+static int retry_ref(struct client *c, const struct ref *ref, size_t *forgotten, struct error *err)
 {
 	if (ref->kind != REF_THUNK)
 		return 0;
@@ -51,8 +50,7 @@ static int run_retry(const void *options, int argc, char **argv)
 		return cmd_fail(&err);
 	size_t forgotten = 0;
 	for (size_t i = 0; i < list.count; i++)
-		if (list.items[i].lazy &&
-		    retry_ref(c, &list.items[i].ref, &forgotten, &err) < 0)
+		if (list.items[i].lazy && retry_ref(c, &list.items[i].ref, &forgotten, &err) < 0)
 			return cmd_fail(&err);
 	printf("%zu failure%s forgotten; the next open tries again\n", forgotten,
 	       forgotten == 1 ? "" : "s");
@@ -69,9 +67,10 @@ const struct verb verb_retry = {
 	.synopsis = "PATH|THUNK...",
 	.summary = "forget failures, so that the next open tries again",
 	.description =
-		"A function that failed is not run again for the same inputs until its failure is\n"
-		"forgotten. This forgets those of the files named, of all lazy files in the directories\n"
-		"named, and of the thunks named; nothing is run yet.",
+	        "A function that failed is not run again for the same inputs until its failure is\n"
+	        "forgotten. This forgets those of the files named, of all lazy files in the "
+	        "directories\n"
+	        "named, and of the thunks named; nothing is run yet.",
 	.options = retry_table,
 	.options_size = sizeof(struct retry_options),
 	.min_operands = 1,
@@ -139,9 +138,9 @@ const struct verb verb_cancel = {
 	.name = "cancel",
 	.synopsis = "PATH|THUNK... | --all",
 	.summary = "stop making files",
-	.description =
-		"Drops what is queued and kills what runs for the files or thunks named. Programs that\n"
-		"wait for them get ECANCELED; the next open makes them after all.",
+	.description = "Drops what is queued and kills what runs for the files or thunks named. "
+	               "Programs that\n"
+	               "wait for them get ECANCELED; the next open makes them after all.",
 	.options = cancel_table,
 	.options_size = sizeof(struct retry_options),
 	.max_operands = -1,
@@ -174,10 +173,11 @@ const struct verb verb_stop = {
 	.name = "stop",
 	.synopsis = "",
 	.summary = "end the store's service",
-	.description =
-		"Ends the service of the store; what it was making is killed, nothing that was made is\n"
-		"lost. It comes back by itself when something is to be made: a mount whose readers wait\n"
-		"starts it again at once.",
+	.description = "Ends the service of the store; what it was making is killed, nothing that "
+	               "was made is\n"
+	               "lost. It comes back by itself when something is to be made: a mount whose "
+	               "readers wait\n"
+	               "starts it again at once.",
 	.options = retry_table,
 	.options_size = sizeof(struct retry_options),
 	.run = run_stop,

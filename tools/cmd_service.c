@@ -60,10 +60,11 @@ const struct verb verb_service = {
 	.name = "service",
 	.synopsis = "[--store DIR] [--jobs N] [--idle MS]",
 	.summary = "the process behind a store; started by whoever needs it",
-	.description =
-		"Serves one store until it is asked to stop or nobody needs it any more. Verbs, mounts and "
-		"stand-ins start it by themselves; there is no need to. In the foreground it tells on standard "
-		"error what it does; started by others, in the store's service/log.",
+	.description = "Serves one store until it is asked to stop or nobody needs it any more. "
+	               "Verbs, mounts and "
+	               "stand-ins start it by themselves; there is no need to. In the foreground "
+	               "it tells on standard "
+	               "error what it does; started by others, in the store's service/log.",
 	.options = service_option_table,
 	.options_size = sizeof(struct service_options),
 	.hidden = true,

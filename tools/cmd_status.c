@@ -32,7 +32,7 @@ static void note_failed(struct tally *n, const struct target *t, const char *rea
 }
 
 static int count_target(struct client *c, const struct target *t, struct tally *n,
-			struct error *err)
+                        struct error *err)
 {
 	if (t->trouble)
 		note_failed(n, t, t->trouble);
@@ -113,9 +113,9 @@ const struct verb verb_status = {
 	.name = "status",
 	.synopsis = "[OPTION]... [PATH|THUNK]...",
 	.summary = "count lazy, ready and failed files",
-	.description =
-		"Counts the files at and below each PATH (else the working directory): not made yet, being\n"
-		"made, ready, failed, ordinary; and lists those that failed. Makes nothing.",
+	.description = "Counts the files at and below each PATH (else the working directory): not "
+	               "made yet, being\n"
+	               "made, ready, failed, ordinary; and lists those that failed. Makes nothing.",
 	.options = options,
 	.options_size = sizeof(struct status_options),
 	.max_operands = -1,

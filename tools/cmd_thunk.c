@@ -19,7 +19,7 @@ struct thunk_options {
 };
 
 static void words_from_options(const struct thunk_options *o, int argc, char **argv,
-			       struct thunk_words *w)
+                               struct thunk_words *w)
 {
 	for (int i = 0; i < argc; i++)
 		strv_add(&w->command, argv[i]);
@@ -46,11 +46,12 @@ static int write_placeholders(const struct thunk *t, const struct digest *d, str
 		int r = placeholder_encode(&ref, text, err);
 		const char *slash = strrchr(t->outputs[i].path, '/');
 		scoped_free char *dir =
-			slash ? xstrndup(ref.output, (size_t)(slash - ref.output)) : NULL;
+		        slash ? xstrndup(ref.output, (size_t)(slash - ref.output)) : NULL;
 		if (r == 0 && dir)
 			r = make_dirs_at(AT_FDCWD, dir, 0777, err);
 		if (r == 0)
-			r = replace_file_at(AT_FDCWD, ref.output, text, sizeof(text), 0777 & ~mask, err);
+			r = replace_file_at(AT_FDCWD, ref.output, text, sizeof(text), 0777 & ~mask,
+			                    err);
 		if (r < 0)
 			return r;
 	}
@@ -58,7 +59,7 @@ static int write_placeholders(const struct thunk *t, const struct digest *d, str
 }
 
 static int make_one(struct thunk_builder *b, const struct thunk_words *w, bool placeholders,
-		    struct error *err)
+                    struct error *err)
 {
 	scoped_thunk struct thunk t = THUNK_INIT;
 	struct digest d;
@@ -71,7 +72,7 @@ static int make_one(struct thunk_builder *b, const struct thunk_words *w, bool p
 }
 
 static int make_from_line(struct thunk_builder *b, const char *line, size_t len, bool placeholders,
-			  struct error *err)
+                          struct error *err)
 {
 	json_error_t why;
 	json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
@@ -96,9 +97,9 @@ static int make_many(struct thunk_builder *b, bool placeholders)
 	while ((len = getline(&line, &capacity, stdin)) > 0) {
 		struct error err = ERROR_INIT;
 		number++;
-		int r = len > LINE_BYTES_MAX ?
-				error_set(&err, -EFBIG, "longer than %d bytes", LINE_BYTES_MAX) :
-				make_from_line(b, line, (size_t)len, placeholders, &err);
+		int r = len > LINE_BYTES_MAX
+		                ? error_set(&err, -EFBIG, "longer than %d bytes", LINE_BYTES_MAX)
+		                : make_from_line(b, line, (size_t)len, placeholders, &err);
 		if (r < 0) {
 			refused++;
 			puts("");
@@ -113,8 +114,9 @@ static int run(const void *options, int argc, char **argv)
 {
 	const struct thunk_options *o = options;
 	if (o->from_stdin ? argc > 0 : argc == 0)
-		return cmd_usage(o->from_stdin ? "ggfs thunk --stdin takes no command: each line has its own" :
-						 "usage: ggfs thunk [OPTION]... [--] PROGRAM [ARGUMENT]...");
+		return cmd_usage(
+		        o->from_stdin ? "ggfs thunk --stdin takes no command: each line has its own"
+		                      : "usage: ggfs thunk [OPTION]... [--] PROGRAM [ARGUMENT]...");
 	struct error err = ERROR_INIT;
 	scoped_client struct client *c = NULL;
 	if (session_open(o->store, &c, &err) < 0)
@@ -148,10 +150,13 @@ static const struct verb_option options[] = {
 	OPTION("tool", 't', OPTION_LIST, "PROGRAM", tools,
 	       "the function may run PROGRAM: it, its interpreter and its libraries are inputs"),
 	OPTION("output", 'o', OPTION_LIST, "PATH", outputs, "the function makes the file PATH"),
-	OPTION("output-dir", 0, OPTION_LIST, "PATH", trees, "the function makes the directory PATH"),
+	OPTION("output-dir", 0, OPTION_LIST, "PATH", trees,
+	       "the function makes the directory PATH"),
 	OPTION("env", 'e', OPTION_LIST, "NAME=VALUE", env, "its whole environment, one by one"),
-	OPTION("cwd", 'C', OPTION_TEXT, "PATH", cwd, "its working directory; else the root of its world"),
-	OPTION("timeout", 0, OPTION_NUMBER, "SECONDS", timeout, "it is killed after so long (3600)"),
+	OPTION("cwd", 'C', OPTION_TEXT, "PATH", cwd,
+	       "its working directory; else the root of its world"),
+	OPTION("timeout", 0, OPTION_NUMBER, "SECONDS", timeout,
+	       "it is killed after so long (3600)"),
 	OPTION("memory", 0, OPTION_NUMBER, "MIB", memory, "a hint of the memory it needs"),
 	OPTION("yields", 'y', OPTION_SWITCH, NULL, yields, "its outputs may be further thunks"),
 	OPTION("placeholders", 'p', OPTION_SWITCH, NULL, placeholders,
@@ -165,17 +170,24 @@ const struct verb verb_thunk = {
 	.name = "thunk",
 	.synopsis = "[OPTION]... [--] PROGRAM [ARGUMENT]...",
 	.summary = "make a thunk by hand",
-	.description =
-		"Records PROGRAM with its arguments as a function of its inputs, without running it, and prints\n"
-		"the digest that names it; ggfs force DIGEST runs it. The function will see a world that holds\n"
-		"its inputs at their paths, read-only, and nothing else. All paths in that world are relative\n"
-		"to its root. PROGRAM is one of the inputs, or else is looked up on PATH, and comes with its\n"
-		"interpreter and libraries.\n\n"
-		"  ggfs thunk --input in.txt --output out.txt --tool sort -- sh -c 'sort in.txt >out.txt'\n\n"
-		"With --stdin each line is an object: \"command\" (a list), and, as they are needed, \"inputs\",\n"
-		"\"thunks\", \"tools\", \"outputs\", \"trees\", \"env\" (lists of what the options take), \"cwd\",\n"
-		"\"timeout\", \"memory\", \"yields\". A line that is refused is answered by an empty line, with\n"
-		"the reason on standard error, and makes the exit code 1.",
+	.description = "Records PROGRAM with its arguments as a function of its inputs, without "
+	               "running it, and prints\n"
+	               "the digest that names it; ggfs force DIGEST runs it. The function will see "
+	               "a world that holds\n"
+	               "its inputs at their paths, read-only, and nothing else. All paths in that "
+	               "world are relative\n"
+	               "to its root. PROGRAM is one of the inputs, or else is looked up on PATH, "
+	               "and comes with its\n"
+	               "interpreter and libraries.\n\n"
+	               "  ggfs thunk --input in.txt --output out.txt --tool sort -- sh -c 'sort "
+	               "in.txt >out.txt'\n\n"
+	               "With --stdin each line is an object: \"command\" (a list), and, as they "
+	               "are needed, \"inputs\",\n"
+	               "\"thunks\", \"tools\", \"outputs\", \"trees\", \"env\" (lists of what the "
+	               "options take), \"cwd\",\n"
+	               "\"timeout\", \"memory\", \"yields\". A line that is refused is answered by "
+	               "an empty line, with\n"
+	               "the reason on standard error, and makes the exit code 1.",
 	.options = options,
 	.options_size = sizeof(struct thunk_options),
 	.takes_command = true,

@@ -48,8 +48,8 @@ static int run_umount(const void *options, int argc, char **argv)
 	for (int i = 0; i < argc; i++) {
 		struct error err = ERROR_INIT;
 		scoped_free char *directory = mountpoint_of(argv[i]);
-		int r = directory ? mount_unmount(directory, o->lazy, &err) :
-				    error_errno(&err, "%s", argv[i]);
+		int r = directory ? mount_unmount(directory, o->lazy, &err)
+		                  : error_errno(&err, "%s", argv[i]);
 		if (r < 0)
 			code = cmd_fail(&err);
 		else
@@ -68,10 +68,11 @@ const struct verb verb_umount = {
 	.name = "umount",
 	.synopsis = "[--lazy] DIR...",
 	.summary = "end a mount",
-	.description =
-		"Unmounts each DIR, which is a plain directory afterwards: ordinary files as they were,\n"
-		"lazy files as placeholders. Mounting it again shows the same lazy files; 'ggfs force'\n"
-		"turns placeholders into real files.",
+	.description = "Unmounts each DIR, which is a plain directory afterwards: ordinary files "
+	               "as they were,\n"
+	               "lazy files as placeholders. Mounting it again shows the same lazy files; "
+	               "'ggfs force'\n"
+	               "turns placeholders into real files.",
 	.options = umount_table,
 	.options_size = sizeof(struct umount_options),
 	.min_operands = 1,
@@ -134,8 +135,9 @@ const struct verb verb_mounts = {
 	.name = "mounts",
 	.synopsis = "[--json]",
 	.summary = "list the mounts of ggfs on this machine",
-	.description = "Lists all mounts of ggfs, from the table of mounts: a mount that hangs or was left\n"
-		       "behind by a crash is listed too, and not touched.",
+	.description = "Lists all mounts of ggfs, from the table of mounts: a mount that hangs or "
+	               "was left\n"
+	               "behind by a crash is listed too, and not touched.",
 	.options = mounts_table,
 	.options_size = sizeof(struct mounts_options),
 	.run = run_mounts,

@@ -102,7 +102,8 @@ static const char *what_to_do(const struct answer *a)
 	if (f->code == ETIMEDOUT || f->code == ECANCELED || f->code == ENETDOWN)
 		return "open it again";
 	if (f->code == ELOOP)
-		return "a file that needs itself cannot be made: mend the build, run ggfs infer again";
+		return "a file that needs itself cannot be made: mend the build, run ggfs infer "
+		       "again";
 	return "mend the input and run ggfs infer again; if the inputs are right, ggfs retry on it";
 }
 
@@ -170,7 +171,7 @@ static json_t *failure_json(const struct answer *a)
 	json_object_set_new(o, "thunk", json_digest(&f->thunk));
 	json_object_set_new(o, "errno", json_integer(f->code));
 	json_object_set_new(o, "exit_status",
-			    f->exit_status < 0 ? json_null() : json_integer(f->exit_status));
+	                    f->exit_status < 0 ? json_null() : json_integer(f->exit_status));
 	json_object_set_new(o, "reason", json_text(f->reason));
 	json_object_set_new(o, "stderr", json_text(f->stderr_tail));
 	json_object_set_new(o, "engine", json_text(f->engine));
@@ -274,10 +275,12 @@ const struct verb verb_why = {
 	.name = "why",
 	.synopsis = "[OPTION]... PATH|THUNK...",
 	.summary = "tell how a file stands, why it failed, what to do",
-	.description =
-		"Tells, for each file: its state (unforced, forcing, ready, failed, ordinary, damaged); the\n"
-		"command that makes it and where; what it wrote to standard error; what it waits for; if it\n"
-		"failed, why, or which file that it needs failed; and what to do next. Makes nothing.",
+	.description = "Tells, for each file: its state (unforced, forcing, ready, failed, "
+	               "ordinary, damaged); the\n"
+	               "command that makes it and where; what it wrote to standard error; what it "
+	               "waits for; if it\n"
+	               "failed, why, or which file that it needs failed; and what to do next. "
+	               "Makes nothing.",
 	.options = options,
 	.options_size = sizeof(struct why_options),
 	.min_operands = 1,

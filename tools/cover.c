@@ -69,7 +69,7 @@ static int show_uncovered(const char *directory, const char *tools, struct error
 }
 
 int cover_enter(const char *directory, const char *stub, const struct strv *programs,
-		struct error *err)
+                struct error *err)
 {
 	int r = enter_namespace();
 	if (r < 0)
@@ -119,7 +119,8 @@ char *cover_real(const char *file)
 	if (!realpath(file, real))
 		return NULL;
 	const char *named = getenv(COVER_DIRECTORY);
-	scoped_free char *directory = named && *named ? xstrdup(named) : directory_from_mounts(real);
+	scoped_free char *directory =
+	        named && *named ? xstrdup(named) : directory_from_mounts(real);
 	if (!directory)
 		return NULL;
 	char *uncovered = xformat("%s%s", directory, real);

@@ -25,7 +25,7 @@
  * namespace of its own already, with nothing covered or everything that was covered so far:
  * only to be called in a child that then gives up. */
 int cover_enter(const char *directory, const char *stub, const struct strv *programs,
-		struct error *err);
+                struct error *err);
 
 /* Whether cover_enter can work here, tried out in a child. */
 bool cover_possible(void);

@@ -3,13 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char exit_text[] = "Exit codes, unless the text above says more: 0 done, 1 failed (the "
-				"reason is on standard error), 2 wrong usage.";
+static const char exit_text[] =
+        "Exit codes, unless the text above says more: 0 done, 1 failed (the "
+        "reason is on standard error), 2 wrong usage.";
 
 static const char files_text[] =
-	"GGFS_STORE names the store; GGFS_FORCE (on, local, off) says what an open of a lazy file by "
-	"this process and its children may do; GGFS_LOG (error, warning, info, debug) how much is "
-	"logged.";
+        "GGFS_STORE names the store; GGFS_FORCE (on, local, off) says what an open of a lazy file "
+        "by "
+        "this process and its children may do; GGFS_LOG (error, warning, info, debug) how much is "
+        "logged.";
 
 /* --- on the terminal ----------------------------------------------------------------------- */
 
@@ -20,7 +22,7 @@ static void print_option(const struct verb_option *o)
 	if (o->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", o->letter);
 	snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->value ? " " : "",
-		 o->value ? o->value : "");
+	         o->value ? o->value : "");
 	printf("  %-26s %s\n", left, o->help);
 }
 
@@ -41,7 +43,8 @@ void help_verbs(const struct verb *const *verbs, size_t count)
 	for (size_t i = 0; i < count; i++)
 		if (!verbs[i]->hidden)
 			printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
-	puts("\nggfs VERB --help says more about one of them; ggfs --version says which ggfs this is.");
+	puts("\nggfs VERB --help says more about one of them; ggfs --version says which ggfs this "
+	     "is.");
 }
 
 /* --- as pages of the manual (roff, man macros) ------------------------------------------------ */

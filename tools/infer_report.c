@@ -33,5 +33,5 @@ void infer_report_print(const char *path, bool verbose)
 		}
 	}
 	fprintf(stderr, "ggfs: %zu step%s recorded, %zu run for real\n", recorded,
-		recorded == 1 ? "" : "s", real);
+	        recorded == 1 ? "" : "s", real);
 }

@@ -26,8 +26,8 @@ static size_t utf8_length(const unsigned char *text, size_t len)
 			point = point << 6 | (text[i] & 0x3f);
 		}
 		bool surrogate = point >= 0xd800 && point <= 0xdfff;
-		return point < kinds[k].least || point > 0x10ffff || surrogate ? 0 :
-										 kinds[k].length;
+		return point < kinds[k].least || point > 0x10ffff || surrogate ? 0
+		                                                               : kinds[k].length;
 	}
 	return 0;
 }

@@ -25,10 +25,9 @@ static void line_show(const struct live *l)
 {
 	const struct force_counts *n = &l->counts;
 	fprintf(stderr,
-		"\r\033[K%" PRIu64 " queued, %" PRIu64 " running, %" PRIu64 " done, %" PRIu64
-		" failed, %.1f s",
-		n->queued, n->running, n->done, n->failed,
-		(double)(now_ms() - l->start_ms) / 1000);
+	        "\r\033[K%" PRIu64 " queued, %" PRIu64 " running, %" PRIu64 " done, %" PRIu64
+	        " failed, %.1f s",
+	        n->queued, n->running, n->done, n->failed, (double)(now_ms() - l->start_ms) / 1000);
 	fflush(stderr);
 }
 
@@ -45,12 +44,12 @@ void live_stderr(const char *label, const char *text)
 
 static void show_event(const struct live *l, const struct force_event *e)
 {
-	if (e->kind == FORCE_EVENT_STARTED)
+	if (e->kind == FORCE_EVENT_STARTED || e->kind == FORCE_EVENT_KNOWN)
 		return;
 	line_away(l);
 	if (!l->terminal && !l->quiet)
 		fprintf(stderr, "%s %s\n", e->kind == FORCE_EVENT_DONE ? "made" : "failed",
-			e->label);
+		        e->label);
 	live_stderr(e->label, e->stderr_tail);
 }
 

@@ -7,10 +7,10 @@
 #include "tools/run_placeholder.h"
 
 static const struct verb *const verbs[] = {
-	&verb_init,   &verb_mount, &verb_umount,  &verb_mounts,  &verb_infer,
+	&verb_init,   &verb_mount,  &verb_umount, &verb_mounts,   &verb_infer,
 	&verb_force,  &verb_status, &verb_why,    &verb_describe, &verb_graph,
-	&verb_thunk,  &verb_hash,  &verb_cat,     &verb_log,     &verb_retry,
-	&verb_cancel, &verb_stop,  &verb_doctor,  &verb_noforce, &verb_service,
+	&verb_thunk,  &verb_hash,   &verb_cat,    &verb_log,      &verb_retry,
+	&verb_cancel, &verb_stop,   &verb_doctor, &verb_noforce,  &verb_service,
 };
 enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
 
@@ -68,8 +68,8 @@ static int operands_wrong(const struct verb *verb, int count)
 		return cmd_usage("usage: ggfs %s %s", verb->name, verb->synopsis);
 	if (verb->max_operands >= 0 && count > verb->max_operands)
 		return cmd_usage("ggfs %s takes at most %d argument%s; usage: ggfs %s %s",
-				 verb->name, verb->max_operands,
-				 verb->max_operands == 1 ? "" : "s", verb->name, verb->synopsis);
+		                 verb->name, verb->max_operands, verb->max_operands == 1 ? "" : "s",
+		                 verb->name, verb->synopsis);
 	return 0;
 }
 

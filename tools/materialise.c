@@ -13,13 +13,13 @@ static char *beside(const char *path)
 }
 
 static int write_blob(struct client *c, const struct digest *d, int dirfd, const char *path,
-		      mode_t mode, struct error *err)
+                      mode_t mode, struct error *err)
 {
 	scoped_fd int from = client_get(c, d, err);
 	if (from < 0)
 		return from;
 	scoped_fd int to =
-		openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	        openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (to < 0)
 		return error_errno(err, "cannot create %s", path);
 	int r = copy_fd(from, to, err);
@@ -49,7 +49,7 @@ static int make_parents(int dirfd, const char *path, struct error *err)
 static int write_tree(struct client *c, const struct digest *d, int dirfd, struct error *err);
 
 static int write_subtree(struct client *c, const struct manifest_entry *e, int dirfd,
-			 struct error *err)
+                         struct error *err)
 {
 	int r = make_dirs_at(dirfd, e->path, 0777, err);
 	if (r < 0)
@@ -61,7 +61,7 @@ static int write_subtree(struct client *c, const struct manifest_entry *e, int d
 }
 
 static int write_entry(struct client *c, const struct manifest_entry *e, int dirfd,
-		       struct error *err)
+                       struct error *err)
 {
 	int r = make_parents(dirfd, e->path, err);
 	if (r < 0)
@@ -69,9 +69,9 @@ static int write_entry(struct client *c, const struct manifest_entry *e, int dir
 	if (e->kind == ENTRY_DIR)
 		return make_dirs_at(dirfd, e->path, 0777, err);
 	if (e->kind == ENTRY_LINK)
-		return symlinkat(e->target, dirfd, e->path) < 0 ?
-			       error_errno(err, "cannot make the link %s", e->path) :
-			       0;
+		return symlinkat(e->target, dirfd, e->path) < 0
+		               ? error_errno(err, "cannot make the link %s", e->path)
+		               : 0;
 	if (e->ref.kind == REF_THUNK)
 		return write_placeholder(e, dirfd, err);
 	if (e->ref.kind == REF_TREE)
@@ -102,7 +102,7 @@ static int still_the_same(const struct target *t, struct error *err)
 }
 
 static int replace_by_file(struct client *c, const struct target *t, const struct digest *d,
-			   struct error *err)
+                           struct error *err)
 {
 	scoped_free char *temporary = beside(t->path);
 	int r = write_blob(c, d, AT_FDCWD, temporary, t->st.st_mode & 07777, err);
@@ -123,7 +123,7 @@ static int replace_by_file(struct client *c, const struct target *t, const struc
 }
 
 static int replace_by_directory(struct client *c, const struct target *t, const struct digest *d,
-				struct error *err)
+                                struct error *err)
 {
 	scoped_free char *temporary = beside(t->path);
 	if (mkdir(temporary, 0777) < 0)
@@ -135,15 +135,13 @@ static int replace_by_directory(struct client *c, const struct target *t, const 
 	if (r == 0)
 		r = still_the_same(t, err);
 	/* rename() puts no directory in a file's place: the two are exchanged. */
-	if (r == 0 &&
-	    renameat2(AT_FDCWD, temporary, AT_FDCWD, t->path, RENAME_EXCHANGE) < 0)
+	if (r == 0 && renameat2(AT_FDCWD, temporary, AT_FDCWD, t->path, RENAME_EXCHANGE) < 0)
 		r = error_errno(err, "cannot replace %s", t->path);
 	remove_tree_at(AT_FDCWD, temporary, NULL);
 	return r;
 }
 
-int materialise(struct client *c, const struct target *t, const struct ref *ref,
-		struct error *err)
+int materialise(struct client *c, const struct target *t, const struct ref *ref, struct error *err)
 {
 	if (ref->kind == REF_TREE)
 		return replace_by_directory(c, t, &ref->digest, err);

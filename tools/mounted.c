@@ -119,8 +119,7 @@ static _Noreturn void mount_child(struct mount_daemon *m, int ready_fd, int refu
 	_exit(r < 0 ? 1 : 0);
 }
 
-static int wait_until_ready(struct mount_daemon *m, int ready_fd, int refusal_fd,
-			    struct error *err)
+static int wait_until_ready(struct mount_daemon *m, int ready_fd, int refusal_fd, struct error *err)
 {
 	char byte, text[REFUSAL_MAX] = "";
 	if (read_full(ready_fd, &byte, 1) == 1)
@@ -133,7 +132,7 @@ static int wait_until_ready(struct mount_daemon *m, int ready_fd, int refusal_fd
 		return error_set(err, code, "%s", text);
 	}
 	return error_set(err, -EIO, "the mount of %s ended before it answered; see %s",
-			 m->options.directory, m->log);
+	                 m->options.directory, m->log);
 }
 
 int mount_in_background(struct mount_daemon *m, struct error *err)

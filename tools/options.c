@@ -17,7 +17,7 @@ static size_t option_count(const struct verb *verb)
 }
 
 static void describe_to_getopt(const struct verb *verb, size_t count, struct option *longs,
-			       struct buf *letters)
+                               struct buf *letters)
 {
 	/* "+": the command's own options are not ours. ":": we say ourselves what is wrong. */
 	buf_add_str(letters, verb->takes_command ? "+:h" : ":h");
@@ -30,7 +30,7 @@ static void describe_to_getopt(const struct verb *verb, size_t count, struct opt
 		};
 		if (o->letter)
 			buf_add_format(letters, "%c%s", o->letter,
-				       o->kind == OPTION_SWITCH ? "" : ":");
+			               o->kind == OPTION_SWITCH ? "" : ":");
 	}
 	longs[count] = (struct option){ .name = "help", .val = HELP_VALUE };
 }
@@ -64,7 +64,7 @@ static int option_store(const struct verb_option *o, const char *text, void *opt
 		unsigned long number = strtoul(text, &end, 10);
 		if (errno || *end || end == text || *text == '-' || number < 1 || number > UINT_MAX)
 			return cmd_usage("--%s wants a number of at least 1, not '%s'", o->name,
-					 text);
+			                 text);
 		*(unsigned *)(void *)member = (unsigned)number;
 		return 0;
 	}
@@ -97,7 +97,7 @@ int options_parse(const struct verb *verb, int argc, char **argv, void *options)
 		if (c == 'h' || c == HELP_VALUE)
 			return 0;
 		const struct verb_option *o =
-			c == '?' || c == ':' ? NULL : option_found(verb, count, c);
+		        c == '?' || c == ':' ? NULL : option_found(verb, count, c);
 		if (!o)
 			return bad_option(verb, c, argv);
 		if (option_store(o, optarg, options) != 0)
@@ -110,6 +110,6 @@ void options_release(const struct verb *verb, void *options)
 {
 	for (size_t i = 0; i < option_count(verb); i++)
 		if (verb->options[i].kind == OPTION_LIST)
-			strv_release((struct strv *)(void *)((char *)options +
-							     verb->options[i].offset));
+			strv_release(
+			        (struct strv *)(void *)((char *)options + verb->options[i].offset));
 }

@@ -54,7 +54,7 @@ int run_placeholder(int argc, char **argv)
 {
 	if (argc < 2 || strcmp(argv[1], "--help") == 0)
 		return cmd_usage("usage: ggfs-force PLACEHOLDER [ARGUMENT]...: forces PLACEHOLDER "
-				 "and runs it");
+		                 "and runs it");
 	struct error err = ERROR_INIT;
 	const char *path = argv[1];
 	struct target t = { 0 };
@@ -62,8 +62,7 @@ int run_placeholder(int argc, char **argv)
 	scoped_free char *resolved = realpath(path, NULL);
 	int r = target_look(resolved ? resolved : path, &t, &err);
 	if (r == 0 && !t.lazy)
-		r = error_set(&err, -EINVAL, "%s",
-			      t.trouble ? t.trouble : "it is no placeholder");
+		r = error_set(&err, -EINVAL, "%s", t.trouble ? t.trouble : "it is no placeholder");
 	if (r == 0)
 		r = session_open(NULL, &c, &err);
 	int fd = r == 0 ? force_one(c, &t, &err) : r;

@@ -39,8 +39,7 @@ char *session_helper(const char *name)
 	int directory = (int)(strrchr(self, '/') - self);
 	const char *const places[] = { "", "../libexec/ggfs/" };
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		scoped_free char *path =
-			xformat("%.*s/%s%s", directory, self, places[i], name);
+		scoped_free char *path = xformat("%.*s/%s%s", directory, self, places[i], name);
 		if (access(path, X_OK) == 0)
 			return realpath(path, NULL);
 	}

@@ -9,10 +9,10 @@
 #define GGFS_TOOLS_STANDIN_H
 
 #define STANDIN_PROGRAM "ggfs-stub"
-#define STANDIN_DIRECTORY "GGFS_STUBS"  /* the directory of stand-ins; set: this is an infer */
-#define STANDIN_EAGER "GGFS_EAGER"      /* globs, one a line */
-#define STANDIN_REPORT "GGFS_REPORT"    /* path of the report */
-#define STANDIN_BINARY "GGFS_BIN"       /* the ggfs that starts a service */
+#define STANDIN_DIRECTORY "GGFS_STUBS" /* the directory of stand-ins; set: this is an infer */
+#define STANDIN_EAGER "GGFS_EAGER"     /* globs, one a line */
+#define STANDIN_REPORT "GGFS_REPORT"   /* path of the report */
+#define STANDIN_BINARY "GGFS_BIN"      /* the ggfs that starts a service */
 
 enum { STANDIN_LINE_MAX = 1000 };
 

@@ -58,9 +58,9 @@ int standins_make(const char *store, const char *path, struct standins *out, str
 	scoped_free char *stub = session_helper(STANDIN_PROGRAM);
 	if (!stub)
 		return error_set(err, -ENOENT,
-				 "%s is neither beside this ggfs nor in ../libexec/ggfs: install "
-				 "ggfs whole",
-				 STANDIN_PROGRAM);
+		                 "%s is neither beside this ggfs nor in ../libexec/ggfs: install "
+		                 "ggfs whole",
+		                 STANDIN_PROGRAM);
 	scoped_strv struct strv names = STRV_INIT, programs = STRV_INIT;
 	find_known(path, &names, &programs);
 	scoped_free char *made = directory_name(store, stub, &names);
@@ -72,7 +72,9 @@ int standins_make(const char *store, const char *path, struct standins *out, str
 	}
 	if (r < 0)
 		return r;
-	*out = (struct standins){ .directory = steal(&made), .stub = steal(&stub), .programs = programs };
+	*out = (struct standins){ .directory = steal(&made),
+		                  .stub = steal(&stub),
+		                  .programs = programs };
 	programs = STRV_INIT;
 	return 0;
 }

@@ -97,8 +97,8 @@ static void fill_request(const struct call *call, char *eager, struct infer_requ
 		strv_add(&q->env, *e);
 	q->cwd = working_directory();
 	/* gcc looks for its parts beside itself and a model reads the file: no link, no ".". */
-	q->tool = call->tool.model[0] == '/' ? xstrdup(call->tool.model) :
-					       realpath(call->tool.model, NULL);
+	q->tool = call->tool.model[0] == '/' ? xstrdup(call->tool.model)
+	                                     : realpath(call->tool.model, NULL);
 	q->umask = umask(0);
 	umask(q->umask);
 	for (char *glob; eager && (glob = strsep(&eager, "\n"));)
@@ -145,7 +145,7 @@ static int discover(const struct infer_answer *a, struct infer_request *q, struc
 }
 
 static int ask(const struct call *call, struct infer_request *q, struct infer_answer *a,
-	       struct error *err)
+               struct error *err)
 {
 	struct client_options options = { .store = call->store, .service = call->binary };
 	struct client *client = NULL;
@@ -154,8 +154,8 @@ static int ask(const struct call *call, struct infer_request *q, struct infer_an
 		return r;
 	r = client_infer(client, q, a, err);
 	if (r == 0 && a->kind == INFER_DISCOVER) {
-		r = a->argv.count ? discover(a, q, err) :
-				    error_set(err, -EBADMSG, "the service asked for nothing");
+		r = a->argv.count ? discover(a, q, err)
+		                  : error_set(err, -EBADMSG, "the service asked for nothing");
 		infer_answer_release(a);
 		*a = (struct infer_answer){ 0 };
 		if (r == 0)
@@ -207,8 +207,8 @@ int main(int argc, char **argv)
 	mode_t mask = umask(0);
 	umask(mask);
 	fill_request(&call, eager, &q);
-	int r = q.cwd && q.tool ? ask(&call, &q, &a, &err) :
-				  error_set(&err, -EIO, "the working directory has no name");
+	int r = q.cwd && q.tool ? ask(&call, &q, &a, &err)
+	                        : error_set(&err, -EIO, "the working directory has no name");
 	if (r == 0 && a.kind == INFER_RECORDED)
 		r = write_outputs(&a, &err);
 	umask(mask);

@@ -84,7 +84,7 @@ static int ask_placeholder(const char *path, struct target *t, struct error *err
 }
 
 static int look(const char *path, const struct stat *st, bool in_mount, struct target *out,
-		struct error *err)
+                struct error *err)
 {
 	struct target t = { .st = *st, .in_mount = in_mount };
 	int r = 0;
@@ -125,13 +125,12 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 }
 
 static int visit(FTS *walk, FTSENT *entry, bool in_mount, struct target_list *list,
-		 struct error *err)
+                 struct error *err)
 {
 	if (entry->fts_level > TARGET_DEPTH_MAX)
 		return error_set(err, -ELOOP, "%s lies more than %d directories deep",
-				 entry->fts_path, TARGET_DEPTH_MAX);
-	if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR ||
-	    entry->fts_info == FTS_NS) {
+		                 entry->fts_path, TARGET_DEPTH_MAX);
+	if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS) {
 		errno = entry->fts_errno;
 		return error_errno(err, "%s", entry->fts_path);
 	}

@@ -18,11 +18,11 @@
 enum { TARGET_DEPTH_MAX = 1000 };
 
 struct target {
-	char *path;      /* as given, or below what was given; NULL for a thunk's digest */
-	struct stat st;  /* of the path */
-	bool lazy;       /* ref is what it stands for */
+	char *path;     /* as given, or below what was given; NULL for a thunk's digest */
+	struct stat st; /* of the path */
+	bool lazy;      /* ref is what it stands for */
 	bool in_mount;
-	char *trouble;   /* it looks like a placeholder but is damaged: how; else NULL */
+	char *trouble; /* it looks like a placeholder but is damaged: how; else NULL */
 	struct ref ref;
 };
 

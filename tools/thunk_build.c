@@ -23,8 +23,8 @@ struct thunk_builder {
 
 void thunk_words_release(struct thunk_words *w)
 {
-	struct strv *lists[] = { &w->command, &w->inputs,  &w->thunks, &w->tools,
-				 &w->outputs, &w->trees, &w->env };
+	struct strv *lists[] = { &w->command, &w->inputs, &w->thunks, &w->tools,
+		                 &w->outputs, &w->trees,  &w->env };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		strv_release(lists[i]);
 	free(w->cwd);
@@ -40,7 +40,8 @@ static int read_strings(const json_t *o, const char *name, struct strv *out, str
 		return error_set(err, -EINVAL, "\"%s\" must be a list of strings", name);
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		if (!json_is_string(item))
 			return error_set(err, -EINVAL, "\"%s\" must be a list of strings", name);
 		strv_add(out, json_string_value(item));
@@ -62,11 +63,13 @@ static int read_number(const json_t *o, const char *name, uint32_t *out, struct 
 
 static int check_names(json_t *o, struct error *err)
 {
-	static const char *const names[] = { "command", "inputs", "thunks",  "tools",  "outputs", "trees",
-					     "env",     "cwd",    "timeout", "memory", "yields" };
+	static const char *const names[] = { "command", "inputs", "thunks", "tools",
+		                             "outputs", "trees",  "env",    "cwd",
+		                             "timeout", "memory", "yields" };
 	const char *key;
 	json_t *value;
-	json_object_foreach(o, key, value) {
+	json_object_foreach(o, key, value)
+	{
 		bool known = false;
 		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 			known |= strcmp(key, names[i]) == 0;
@@ -84,8 +87,9 @@ int thunk_words_from_json(const json_t *given, struct thunk_words *w, struct err
 	const struct {
 		const char *name;
 		struct strv *list;
-	} lists[] = { { "command", &w->command }, { "inputs", &w->inputs },   { "thunks", &w->thunks },
-		      { "tools", &w->tools },     { "outputs", &w->outputs }, { "trees", &w->trees },
+	} lists[] = { { "command", &w->command }, { "inputs", &w->inputs },
+		      { "thunks", &w->thunks },   { "tools", &w->tools },
+		      { "outputs", &w->outputs }, { "trees", &w->trees },
 		      { "env", &w->env } };
 	int r = check_names(o, err);
 	for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -96,7 +100,8 @@ int thunk_words_from_json(const json_t *given, struct thunk_words *w, struct err
 		r = read_number(o, "memory", &w->memory_mib, err);
 	json_t *cwd = json_object_get(o, "cwd"), *yields = json_object_get(o, "yields");
 	if (r == 0 && ((cwd && !json_is_string(cwd)) || (yields && !json_is_boolean(yields))))
-		r = error_set(err, -EINVAL, "\"cwd\" must be a string and \"yields\" true or false");
+		r = error_set(err, -EINVAL,
+		              "\"cwd\" must be a string and \"yields\" true or false");
 	if (r == 0) {
 		w->cwd = cwd ? xstrdup(json_string_value(cwd)) : NULL;
 		w->yields = json_is_true(yields);
@@ -137,8 +142,10 @@ static int world_path_checked(const char *path, const char **out, struct error *
 {
 	*out = world_path(path);
 	if (!path_is_normal(*out))
-		return error_set(err, -EINVAL,
-				 "%s: a path in a function's world has no \".\", \"..\" or empty part", path);
+		return error_set(
+		        err, -EINVAL,
+		        "%s: a path in a function's world has no \".\", \"..\" or empty part",
+		        path);
 	return 0;
 }
 
@@ -151,7 +158,7 @@ static char *absolute(const char *file)
 }
 
 static int learn(struct thunk_builder *b, const char *file, bool closure,
-		 const struct manifest **out, struct error *err)
+                 const struct manifest **out, struct error *err)
 {
 	scoped_free char *path = absolute(file);
 	for (struct known *k = b->known; k; k = k->next) {
@@ -165,8 +172,9 @@ static int learn(struct thunk_builder *b, const char *file, bool closure,
 	if (r < 0)
 		return error_prefix(err, r, "%s", file);
 	struct known *k = xcalloc(1, sizeof(*k));
-	*k = (struct known){ .path = steal(&path), .closure = closure, .entries = entries,
-			     .next = b->known };
+	*k = (struct known){
+		.path = steal(&path), .closure = closure, .entries = entries, .next = b->known
+	};
 	entries = MANIFEST_INIT;
 	b->known = k;
 	*out = &k->entries;
@@ -203,8 +211,8 @@ static int add_thunk_input(const char *text, struct thunk *t, struct error *err)
 	const char *equals = strchr(text, '='), *colon = equals ? strchr(equals, ':') : NULL;
 	struct ref ref = { .kind = REF_THUNK };
 	if (!colon || !digest_parse(equals + 1, (size_t)(colon - equals - 1), &ref.digest))
-		return error_set(err, -EINVAL, "%s: an output of a thunk as input is PATH=DIGEST:OUTPUT",
-				 text);
+		return error_set(err, -EINVAL,
+		                 "%s: an output of a thunk as input is PATH=DIGEST:OUTPUT", text);
 	scoped_free char *place = xstrndup(text, (size_t)(equals - text));
 	const char *path, *output;
 	int r = world_path_checked(place, &path, err);
@@ -240,8 +248,8 @@ static void add_all(struct manifest *to, const struct manifest *from)
 		manifest_add_entry(to, &from->entries[i]);
 }
 
-static int add_closure(struct thunk_builder *b, const char *name, struct manifest *tools, char **found,
-		       struct error *err)
+static int add_closure(struct thunk_builder *b, const char *name, struct manifest *tools,
+                       char **found, struct error *err)
 {
 	scoped_free char *file = find_program(name);
 	if (!file)
@@ -258,12 +266,13 @@ static int add_closure(struct thunk_builder *b, const char *name, struct manifes
 
 /* An input that is executed needs its interpreter and libraries as well; those of a file that is
  * still lazy cannot be known, and it must be self-contained. */
-static int add_needs_of_input(struct thunk_builder *b, const struct thunk_words *w, const char *program,
-			      struct manifest *tools, struct error *err)
+static int add_needs_of_input(struct thunk_builder *b, const struct thunk_words *w,
+                              const char *program, struct manifest *tools, struct error *err)
 {
 	for (size_t i = 0; i < w->inputs.count; i++) {
 		const char *text = w->inputs.items[i], *equals = strchr(text, '=');
-		scoped_free char *place = xstrndup(text, equals ? (size_t)(equals - text) : strlen(text));
+		scoped_free char *place =
+		        xstrndup(text, equals ? (size_t)(equals - text) : strlen(text));
 		if (strcmp(world_path(place), program) != 0)
 			continue;
 		const struct manifest *own, *closure;
@@ -281,7 +290,7 @@ static int add_needs_of_input(struct thunk_builder *b, const struct thunk_words 
 }
 
 static int set_program(struct thunk_builder *b, const struct thunk_words *w, struct thunk *t,
-		       struct manifest *tools, struct error *err)
+                       struct manifest *tools, struct error *err)
 {
 	const char *named = w->command.items[0];
 	const char *path = world_path(named);
@@ -300,7 +309,7 @@ static int set_program(struct thunk_builder *b, const struct thunk_words *w, str
 }
 
 static int set_toolchain(struct thunk_builder *b, struct manifest *tools, struct thunk *t,
-			 struct error *err)
+                         struct error *err)
 {
 	if (tools->count == 0)
 		return 0;
@@ -310,7 +319,7 @@ static int set_toolchain(struct thunk_builder *b, struct manifest *tools, struct
 		return r;
 	manifest_encode(tools, &text);
 	bool same = text.len == b->toolchain_text.len &&
-		    memcmp(text.data, b->toolchain_text.data, text.len) == 0;
+	            memcmp(text.data, b->toolchain_text.data, text.len) == 0;
 	if (!same) {
 		r = client_put_bytes(b->client, text.data, text.len, &b->toolchain.digest, err);
 		if (r < 0)
@@ -326,7 +335,7 @@ static int set_toolchain(struct thunk_builder *b, struct manifest *tools, struct
 }
 
 static int add_outputs(const struct strv *paths, enum output_kind kind, struct thunk *t,
-		       struct error *err)
+                       struct error *err)
 {
 	for (size_t i = 0; i < paths->count; i++) {
 		const char *path;
@@ -356,7 +365,7 @@ static int set_facts(const struct thunk_words *w, struct thunk *t, struct error 
 }
 
 int thunk_build(struct thunk_builder *b, const struct thunk_words *w, struct thunk *t,
-		struct digest *out, struct error *err)
+                struct digest *out, struct error *err)
 {
 	scoped_manifest struct manifest tools = MANIFEST_INIT;
 	if (w->command.count == 0)

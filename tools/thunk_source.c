@@ -5,7 +5,7 @@
 #include "common/io.h"
 
 int fetch_bytes(struct client *c, const struct digest *d, size_t max, struct buf *b,
-		struct error *err)
+                struct error *err)
 {
 	scoped_fd int fd = client_get(c, d, err);
 	if (fd < 0)
@@ -29,12 +29,12 @@ int fetch_thunk(struct client *c, const struct digest *d, struct thunk *out, str
 	struct error why = ERROR_INIT;
 	if (thunk_decode(text.data ? text.data : "", text.len, out, &why) < 0)
 		return error_set(err, -EBADMSG, "%s is no thunk: %s", digest_hex(d).text,
-				 error_text(&why));
+		                 error_text(&why));
 	return 0;
 }
 
 int fetch_manifest(struct client *c, const struct digest *d, struct manifest *out,
-		   struct error *err)
+                   struct error *err)
 {
 	scoped_buf struct buf text = BUF_INIT;
 	int r = fetch_bytes(c, d, MANIFEST_BYTES_MAX, &text, err);
@@ -45,12 +45,12 @@ int fetch_manifest(struct client *c, const struct digest *d, struct manifest *ou
 	struct error why = ERROR_INIT;
 	if (manifest_decode(text.data ? text.data : "", text.len, out, &why) < 0)
 		return error_set(err, -EBADMSG, "%s is no manifest: %s", digest_hex(d).text,
-				 error_text(&why));
+		                 error_text(&why));
 	return 0;
 }
 
 static int add_outputs(struct client *c, const struct digest *d, struct target_list *to,
-		       struct error *err)
+                       struct error *err)
 {
 	scoped_thunk struct thunk t = THUNK_INIT;
 	int r = fetch_thunk(c, d, &t, err);
@@ -61,8 +61,8 @@ static int add_outputs(struct client *c, const struct digest *d, struct target_l
 		to->items[to->count++] = (struct target){
 			.lazy = true,
 			.ref = { .kind = REF_THUNK,
-				 .digest = *d,
-				 .output = xstrdup(t.outputs[i].path) },
+			         .digest = *d,
+			         .output = xstrdup(t.outputs[i].path) },
 		};
 	}
 	return 0;
@@ -117,7 +117,7 @@ int targets_expand(struct client *c, struct target_list *list, struct error *err
 void quote_add(struct buf *b, const char *word)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_-+=./:,@%^";
+	                            "_-+=./:,@%^";
 	if (*word && word[strspn(word, plain)] == '\0') {
 		buf_add_str(b, word);
 		return;

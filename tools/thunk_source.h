@@ -12,10 +12,10 @@
 
 /* The contents of a blob of at most max bytes, appended to b. */
 int fetch_bytes(struct client *c, const struct digest *d, size_t max, struct buf *b,
-		struct error *err);
+                struct error *err);
 int fetch_thunk(struct client *c, const struct digest *d, struct thunk *out, struct error *err);
 int fetch_manifest(struct client *c, const struct digest *d, struct manifest *out,
-		   struct error *err);
+                   struct error *err);
 
 /* Replaces targets that are a thunk's digest by one target for each of its outputs. */
 int targets_expand(struct client *c, struct target_list *list, struct error *err);

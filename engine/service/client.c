@@ -45,9 +45,9 @@ int client_open(const struct client_options *options, struct client **out, struc
 	c->service = copy_or_null(options->service);
 	c->version = copy_or_null(options->version);
 	c->options = (struct client_options){ .store = c->store,
-					      .service = c->service,
-					      .version = c->version,
-					      .never_start = options->never_start };
+		                              .service = c->service,
+		                              .version = c->version,
+		                              .never_start = options->never_start };
 	int r = client_connect(c, err);
 	if (r < 0)
 		client_free(c);
@@ -136,7 +136,7 @@ static int await(struct client *c, uint32_t id, struct reply *out, struct error 
 }
 
 int client_call(struct client *c, struct buf *frame, uint32_t id, int fd, enum message_type want,
-		struct reply *out, struct error *err)
+                struct reply *out, struct error *err)
 {
 	*out = (struct reply){ .fd = -1 };
 	int r = -ECONNRESET;
@@ -157,7 +157,7 @@ int client_call(struct client *c, struct buf *frame, uint32_t id, int fd, enum m
 }
 
 int client_call_digest(struct client *c, enum message_type type, const struct digest *d,
-		       enum message_type want, struct reply *out, struct error *err)
+                       enum message_type want, struct reply *out, struct error *err)
 {
 	scoped_buf struct buf frame = BUF_INIT;
 	uint32_t id;
@@ -169,7 +169,7 @@ int client_call_digest(struct client *c, enum message_type type, const struct di
 }
 
 int client_infer(struct client *c, const struct infer_request *request, struct infer_answer *out,
-		 struct error *err)
+                 struct error *err)
 {
 	scoped_buf struct buf frame = BUF_INIT;
 	uint32_t id;
@@ -184,7 +184,7 @@ int client_infer(struct client *c, const struct infer_request *request, struct i
 }
 
 static int read_digest(const struct reply *reply, struct digest *out, uint64_t *size_bytes,
-		       struct error *err)
+                       struct error *err)
 {
 	struct wire_reader r = wire_reader(reply->payload.data, reply->payload.len);
 	struct digest d;
@@ -216,7 +216,7 @@ static int readable_for_service(int fd, struct error *err)
 }
 
 int client_put_fd(struct client *c, int fd, struct digest *out, uint64_t *size_bytes,
-		  struct error *err)
+                  struct error *err)
 {
 	scoped_fd int given = readable_for_service(fd, err);
 	if (given < 0)
@@ -230,7 +230,7 @@ int client_put_fd(struct client *c, int fd, struct digest *out, uint64_t *size_b
 }
 
 int client_put_bytes(struct client *c, const void *bytes, size_t len, struct digest *out,
-		     struct error *err)
+                     struct error *err)
 {
 	if (len > WIRE_FRAME_MAX / 2) {
 		scoped_fd int fd = memfd_create("ggfs-put", MFD_CLOEXEC);

@@ -21,11 +21,11 @@ enum { CLIENT_TRIES_MAX = 20 };
 struct client;
 
 struct client_options {
-	const char *store;      /* directory; NULL: client_default_store() */
-	const char *service;    /* path of the ggfs binary to start it with; NULL: this executable's
-	                           directory, then PATH */
-	const char *version;    /* what to call ourselves; NULL: GGFS_VERSION */
-	bool never_start;       /* -ECONNREFUSED rather than start one */
+	const char *store;   /* directory; NULL: client_default_store() */
+	const char *service; /* path of the ggfs binary to start it with; NULL: this executable's
+	                        directory, then PATH */
+	const char *version; /* what to call ourselves; NULL: GGFS_VERSION */
+	bool never_start;    /* -ECONNREFUSED rather than start one */
 };
 
 /* $GGFS_STORE, else $XDG_CACHE_HOME/ggfs, else ~/.cache/ggfs. Yours to free. */
@@ -35,18 +35,18 @@ int client_open(const struct client_options *options, struct client **out, struc
 void client_free(struct client *c);
 
 int client_infer(struct client *c, const struct infer_request *request, struct infer_answer *out,
-		 struct error *err);
+                 struct error *err);
 
 /* Blobs and thunks into the store. */
 int client_put_fd(struct client *c, int fd, struct digest *out, uint64_t *size_bytes,
-		  struct error *err);
+                  struct error *err);
 int client_put_bytes(struct client *c, const void *bytes, size_t len, struct digest *out,
-		     struct error *err);
+                     struct error *err);
 /* The file at an absolute path as inputs of a thunk, appended to into (unfinished): its links and
  * the file itself, lazily if it is lazy; or, with closure, all files that it needs to start as a
  * program. Errors as view_input() and closure_add() (engine/model/). */
 int client_input(struct client *c, const char *path, bool closure, struct manifest *into,
-		 struct error *err);
+                 struct error *err);
 /* Any blob of the store, as a descriptor (passed over the socket). -ENOENT absent. */
 int client_get(struct client *c, const struct digest *d, struct error *err);
 
@@ -60,30 +60,28 @@ struct client_force_result {
 	bool memoised;
 };
 struct client_progress {
-	struct force_counts counts;    /* of this request's work as far as known */
+	struct force_counts counts;      /* of this request's work as far as known */
 	const struct force_event *event; /* NULL: only the counts changed */
 };
 typedef void client_progress_fn(void *arg, const struct client_progress *progress);
 struct client_force_options {
-	unsigned jobs;          /* 0: leave the engine's capacity alone */
-	const char *engine;     /* NULL: the default */
-	bool keep_going;        /* else the first failure cancels what has not started */
-	int64_t deadline_ms;    /* 0: none */
+	unsigned jobs;       /* 0: leave the engine's capacity alone */
+	const char *engine;  /* NULL: the default */
+	bool keep_going;     /* else the first failure cancels what has not started */
+	int64_t deadline_ms; /* 0: none */
 	client_progress_fn *progress;
 	void *arg;
 	volatile const int *interrupted; /* polled; non-zero: cancel and return -EINTR */
 };
 int client_force(struct client *c, const struct ref *refs, size_t count,
-		 const struct client_force_options *options, struct client_force_result *results,
-		 struct error *err);
+                 const struct client_force_options *options, struct client_force_result *results,
+                 struct error *err);
 void client_force_result_release(struct client_force_result *r);
 
-int client_look(struct client *c, const struct ref *ref, struct force_look *out,
-		struct error *err);
+int client_look(struct client *c, const struct ref *ref, struct force_look *out, struct error *err);
 int client_waiting_for(struct client *c, const struct digest *thunk, struct digest **out,
-		       size_t *count, struct error *err);
-int client_memo(struct client *c, const struct digest *thunk, struct memo *out,
-		struct error *err);
+                       size_t *count, struct error *err);
+int client_memo(struct client *c, const struct digest *thunk, struct memo *out, struct error *err);
 /* thunk NULL: everything. */
 int client_cancel(struct client *c, const struct digest *thunk, struct error *err);
 int client_retry(struct client *c, const struct digest *thunk, struct error *err);

@@ -19,7 +19,7 @@ int client_look(struct client *c, const struct ref *ref, struct force_look *out,
 }
 
 int client_waiting_for(struct client *c, const struct digest *thunk, struct digest **out,
-		       size_t *count, struct error *err)
+                       size_t *count, struct error *err)
 {
 	scoped_reply struct reply reply;
 	int r = client_call_digest(c, MESSAGE_WAITING, thunk, MESSAGE_ANSWER, &reply, err);
@@ -48,7 +48,7 @@ int client_memo(struct client *c, const struct digest *thunk, struct memo *out, 
 }
 
 int client_input(struct client *c, const char *path, bool closure, struct manifest *into,
-		 struct error *err)
+                 struct error *err)
 {
 	scoped_buf struct buf frame = BUF_INIT;
 	uint32_t id;

@@ -42,7 +42,7 @@ static int take_event(struct waiting *w, const char *payload, size_t len, struct
 	if (r < 0)
 		return r;
 	struct client_progress progress = { .counts = m.counts,
-					    .event = m.has_event ? &m.event : NULL };
+		                            .event = m.has_event ? &m.event : NULL };
 	if (w->options->progress)
 		w->options->progress(w->options->arg, &progress);
 	message_event_release(&m);
@@ -70,7 +70,7 @@ static int take_result(struct waiting *w, const char *payload, size_t len, struc
 
 /* One frame; 1 when it was the last. */
 static int take_frame(struct waiting *w, const struct wire_header *header, const char *payload,
-		      size_t len, struct error *err)
+                      size_t len, struct error *err)
 {
 	if (header->id != w->id)
 		return 0;
@@ -152,16 +152,19 @@ static void encode_request(struct waiting *w, const struct ref *refs, struct buf
 }
 
 int client_force(struct client *c, const struct ref *refs, size_t count,
-		 const struct client_force_options *options, struct client_force_result *results,
-		 struct error *err)
+                 const struct client_force_options *options, struct client_force_result *results,
+                 struct error *err)
 {
 	if (count > MESSAGE_REFS_MAX)
 		return error_set(err, -EINVAL, "%zu targets at once are more than %d", count,
-				 MESSAGE_REFS_MAX);
+		                 MESSAGE_REFS_MAX);
 	memset(results, 0, count * sizeof(*results));
 	scoped_free bool *answered = xcalloc(count, sizeof(*answered));
-	struct waiting w = { .client = c, .options = options, .results = results,
-			     .answered = answered, .count = count };
+	struct waiting w = { .client = c,
+		             .options = options,
+		             .results = results,
+		             .answered = answered,
+		             .count = count };
 	scoped_buf struct buf frame = BUF_INIT;
 	encode_request(&w, refs, &frame);
 	int r = -ECONNRESET;

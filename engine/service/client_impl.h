@@ -39,13 +39,14 @@ int client_send(struct client *c, const struct buf *frame, int fd, struct error 
 
 /*
  * The whole of a request: sends, waits for the answer with this id, and does both again when the
- * connection was lost. MESSAGE_ERROR becomes its code and text; any other type than want is -EPROTO.
+ * connection was lost. MESSAGE_ERROR becomes its code and text; any other type than want is
+ * -EPROTO.
  */
 int client_call(struct client *c, struct buf *frame, uint32_t id, int fd, enum message_type want,
-		struct reply *out, struct error *err);
+                struct reply *out, struct error *err);
 
 /* The same for requests whose payload is a digest, and for those with none. */
 int client_call_digest(struct client *c, enum message_type type, const struct digest *d,
-		       enum message_type want, struct reply *out, struct error *err);
+                       enum message_type want, struct reply *out, struct error *err);
 
 #endif

@@ -71,14 +71,14 @@ int conn_flush(struct conn *c, struct error *err)
 	while (c->first) {
 		struct conn_frame *frame = c->first;
 		ssize_t n = send_with_fd(c->fd, frame->bytes + frame->sent,
-					 frame->len - frame->sent, frame->sent ? -1 : frame->fd);
+		                         frame->len - frame->sent, frame->sent ? -1 : frame->fd);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return 0;
 		if (n < 0)
 			return error_set(err, -ECONNRESET, "the other side is gone: %s",
-					 strerror(errno));
+			                 strerror(errno));
 		frame->sent += (size_t)n;
 		if (frame->sent == frame->len)
 			drop_first(c);
@@ -100,7 +100,7 @@ int conn_send(struct conn *c, struct buf *bytes, int fd, struct error *err)
 	int r = conn_flush(c, err);
 	if (r == 0 && c->unsent > CONN_UNSENT_MAX)
 		return error_set(err, -ENOBUFS, "the other side does not read: %zu bytes wait",
-				 c->unsent);
+		                 c->unsent);
 	return r;
 }
 
@@ -145,21 +145,21 @@ int conn_receive(struct conn *c, struct error *err)
 	buf_reserve(&c->in, STEP);
 	struct iovec iov = { .iov_base = c->in.data + c->in.len, .iov_len = STEP };
 	struct msghdr message = { .msg_iov = &iov,
-				  .msg_iovlen = 1,
-				  .msg_control = control.space,
-				  .msg_controllen = sizeof(control.space) };
+		                  .msg_iovlen = 1,
+		                  .msg_control = control.space,
+		                  .msg_controllen = sizeof(control.space) };
 	ssize_t n = recvmsg(c->fd, &message, MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
 	if (n <= 0)
 		return error_set(err, -ECONNRESET, "the other side is gone%s%s", n < 0 ? ": " : "",
-				 n < 0 ? strerror(errno) : "");
+		                 n < 0 ? strerror(errno) : "");
 	c->in.len += (size_t)n;
 	return keep_fds(c, &message, err);
 }
 
 int conn_next(struct conn *c, struct wire_header *header, const char **payload, size_t *len,
-	      struct error *err)
+              struct error *err)
 {
 	size_t have = c->in.len - c->in_at;
 	if (have < WIRE_HEADER_SIZE)

@@ -20,12 +20,12 @@ struct conn_frame; /* one frame waiting to be sent */
 
 struct conn {
 	int fd;
-	struct buf in;     /* bytes received; [in_at, len) not yet looked at */
+	struct buf in; /* bytes received; [in_at, len) not yet looked at */
 	size_t in_at;
 	int fds[CONN_FDS_MAX];
 	size_t fd_count;
 	struct conn_frame *first, *last;
-	size_t unsent;     /* bytes in those frames */
+	size_t unsent; /* bytes in those frames */
 };
 
 void conn_init(struct conn *c, int fd); /* fd is c's from now on */
@@ -44,7 +44,7 @@ int conn_receive(struct conn *c, struct error *err);
 /* The next whole frame received: 1 and *payload (borrowed until the next call on c), or 0 when
  * there is none yet. */
 int conn_next(struct conn *c, struct wire_header *header, const char **payload, size_t *len,
-	      struct error *err);
+              struct error *err);
 /* Claims the oldest descriptor received: the caller's, or -1 when there is none. */
 int conn_claim_fd(struct conn *c);
 

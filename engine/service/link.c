@@ -82,9 +82,11 @@ static struct asked *take(struct link *l, uint32_t id)
 }
 
 static void answer_force(struct asked *a, int code, const struct ref *ref, const char *reason,
-			 const struct digest *failed, bool memoised)
+                         const struct digest *failed, bool memoised)
 {
-	struct force_answer answer = { .code = code, .ref = ref, .reason = reason, .memoised = memoised };
+	struct force_answer answer = {
+		.code = code, .ref = ref, .reason = reason, .memoised = memoised
+	};
 	if (failed)
 		answer.failed = *failed;
 	a->done(a->arg, &answer);
@@ -140,10 +142,10 @@ static void encode_asked(const struct asked *a, struct buf *frame)
 	size_t mark;
 	if (a->kind == ASKED_FORCE) {
 		struct message_force m = { .refs = (struct ref *)(uintptr_t)&a->ref,
-					   .count = 1,
-					   .asker = a->asker,
-					   .deadline_ms = a->deadline_ms,
-					   .priority = PRIORITY_READER };
+			                   .count = 1,
+			                   .asker = a->asker,
+			                   .deadline_ms = a->deadline_ms,
+			                   .priority = PRIORITY_READER };
 		mark = wire_begin(frame, MESSAGE_FORCE, a->id);
 		message_force_encode(frame, &m);
 	} else {
@@ -209,7 +211,7 @@ static void on_settled(struct link *l, const char *payload, size_t len)
 }
 
 static void on_frame(struct link *l, const struct wire_header *header, const char *payload,
-		     size_t len)
+                     size_t len)
 {
 	if (header->type == MESSAGE_RESULT)
 		on_result(l, header->id, payload, len);
@@ -385,7 +387,8 @@ int link_open(const struct link_options *options, struct link **out, struct erro
 	l->options.mountpoint = l->mountpoint;
 	l->options.backing_fd = fcntl(options->backing_fd, F_DUPFD_CLOEXEC, 0);
 	pthread_mutex_init(&l->lock, NULL);
-	int r = l->options.backing_fd < 0 ? error_errno(err, "cannot keep the backing directory") : 0;
+	int r = l->options.backing_fd < 0 ? error_errno(err, "cannot keep the backing directory")
+	                                  : 0;
 	if (r == 0)
 		r = loop_new(&l->loop, err);
 	if (r == 0) {
@@ -515,7 +518,7 @@ static uint32_t ask(struct link *l, struct asked *a)
 }
 
 struct link_force *link_force_start(struct link *l, const struct ref *ref, const char *asker,
-				    int64_t deadline_ms, force_done_fn *done, void *arg)
+                                    int64_t deadline_ms, force_done_fn *done, void *arg)
 {
 	struct asked *a = xcalloc(1, sizeof(*a));
 	a->kind = ASKED_FORCE;

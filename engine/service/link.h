@@ -16,11 +16,12 @@ struct link_force;
 
 struct link_options {
 	struct client_options client;
-	const char *mountpoint;  /* absolute, real */
-	int backing_fd;          /* lent to the service at each connect; stays the caller's */
+	const char *mountpoint; /* absolute, real */
+	int backing_fd;         /* lent to the service at each connect; stays the caller's */
 	/* A thunk settled somewhere: forget what was remembered of it, look again. */
 	void (*settled)(void *arg, const struct digest *thunk, int code);
-	/* Connected again after being away: settled notices may have been missed; look at all again. */
+	/* Connected again after being away: settled notices may have been missed; look at all
+	 * again. */
 	void (*reconnected)(void *arg);
 	void *arg;
 };
@@ -31,7 +32,7 @@ void link_free(struct link *l); /* outstanding callbacks come with -ESHUTDOWN fi
 
 /* Forces; answer as in engine/force.h (answer->ref is in the local store when code is 0). */
 struct link_force *link_force_start(struct link *l, const struct ref *ref, const char *asker,
-				    int64_t deadline_ms, force_done_fn *done, void *arg);
+                                    int64_t deadline_ms, force_done_fn *done, void *arg);
 /* After this returns, done is not called any more unless it was already running or called:
  * returns false then, and true when the force was withdrawn. */
 bool link_force_cancel(struct link *l, struct link_force *force);

@@ -92,7 +92,7 @@ void message_infer_answer_encode(struct buf *b, const struct infer_answer *m)
 }
 
 int message_infer_answer_decode(const char *p, size_t len, struct infer_answer *m,
-				struct error *err)
+                                struct error *err)
 {
 	struct wire_reader r = wire_reader(p, len);
 	*m = (struct infer_answer){ .kind = (enum infer_kind)wire_get_u8(&r) };
@@ -206,7 +206,7 @@ int message_event_decode(const char *p, size_t len, struct message_event *m, str
 	wire_get_digest(&r, &m->event.thunk);
 	m->event.label = wire_get_string(&r);
 	m->event.stderr_tail = wire_get_string(&r);
-	if (m->event.kind > FORCE_EVENT_FAILED)
+	if (m->event.kind > FORCE_EVENT_KNOWN)
 		r.failed = true;
 	int code = wire_done(&r, err);
 	if (code < 0)

@@ -13,31 +13,31 @@ enum { PROTOCOL_VERSION = 1, MESSAGE_REFS_MAX = 1000000, MESSAGE_LOG_MAX = 10000
 
 enum message_type {
 	/* asked by clients; the answer follows the arrow, or MESSAGE_ERROR */
-	MESSAGE_HELLO = 1,     /* hello → hello */
-	MESSAGE_INFER,         /* infer_request → infer_answer */
-	MESSAGE_PUT,           /* (descriptor) → DIGEST */
-	MESSAGE_PUT_BYTES,     /* bytes → DIGEST */
-	MESSAGE_GET,           /* digest → OK with a descriptor */
-	MESSAGE_FORCE,         /* force → EVENT*, RESULT*, OK at the end */
-	MESSAGE_FORCE_CANCEL,  /* no payload; the id is that of the force; no answer */
-	MESSAGE_LOOK,          /* ref → look */
-	MESSAGE_WAITING,       /* digest → digests */
-	MESSAGE_MEMO,          /* digest → memo text */
-	MESSAGE_CANCEL,        /* u8 whether one thunk, digest → OK */
-	MESSAGE_RETRY,         /* digest → OK */
-	MESSAGE_LOG,           /* u32 limit → records */
-	MESSAGE_INFO,          /* → info */
-	MESSAGE_STOP,          /* → OK, then the end */
-	MESSAGE_MOUNT,         /* string mountpoint (descriptor) → OK; SETTLED from then on */
-	MESSAGE_INPUT,         /* string path, u8 whether with its closure → manifest text */
+	MESSAGE_HELLO = 1,    /* hello → hello */
+	MESSAGE_INFER,        /* infer_request → infer_answer */
+	MESSAGE_PUT,          /* (descriptor) → DIGEST */
+	MESSAGE_PUT_BYTES,    /* bytes → DIGEST */
+	MESSAGE_GET,          /* digest → OK with a descriptor */
+	MESSAGE_FORCE,        /* force → EVENT*, RESULT*, OK at the end */
+	MESSAGE_FORCE_CANCEL, /* no payload; the id is that of the force; no answer */
+	MESSAGE_LOOK,         /* ref → look */
+	MESSAGE_WAITING,      /* digest → digests */
+	MESSAGE_MEMO,         /* digest → memo text */
+	MESSAGE_CANCEL,       /* u8 whether one thunk, digest → OK */
+	MESSAGE_RETRY,        /* digest → OK */
+	MESSAGE_LOG,          /* u32 limit → records */
+	MESSAGE_INFO,         /* → info */
+	MESSAGE_STOP,         /* → OK, then the end */
+	MESSAGE_MOUNT,        /* string mountpoint (descriptor) → OK; SETTLED from then on */
+	MESSAGE_INPUT,        /* string path, u8 whether with its closure → manifest text */
 	/* said by the service */
 	MESSAGE_OK = 64,
-	MESSAGE_ERROR,         /* i64 code, string */
-	MESSAGE_DIGEST,        /* digest, u64 size */
-	MESSAGE_EVENT,         /* event */
-	MESSAGE_RESULT,        /* u32 index, force result */
-	MESSAGE_SETTLED,       /* digest, i64 code; id 0, unasked */
-	MESSAGE_ANSWER,        /* any other answer */
+	MESSAGE_ERROR,   /* i64 code, string */
+	MESSAGE_DIGEST,  /* digest, u64 size */
+	MESSAGE_EVENT,   /* event */
+	MESSAGE_RESULT,  /* u32 index, force result */
+	MESSAGE_SETTLED, /* digest, i64 code; id 0, unasked */
+	MESSAGE_ANSWER,  /* any other answer */
 };
 
 struct message_hello {
@@ -54,18 +54,18 @@ void message_infer_encode(struct buf *b, const struct infer_request *m);
 int message_infer_decode(const char *p, size_t len, struct infer_request *m, struct error *err);
 void message_infer_answer_encode(struct buf *b, const struct infer_answer *m);
 int message_infer_answer_decode(const char *p, size_t len, struct infer_answer *m,
-				struct error *err);
+                                struct error *err);
 
 struct message_force {
 	struct ref *refs;
 	size_t count;
-	uint32_t jobs;      /* 0: as it is */
-	char *engine;       /* "": the default */
+	uint32_t jobs; /* 0: as it is */
+	char *engine;  /* "": the default */
 	char *asker;
 	int64_t deadline_ms;
-	uint8_t priority;   /* enum force_priority */
+	uint8_t priority; /* enum force_priority */
 	bool keep_going;
-	bool events;        /* wants MESSAGE_EVENT */
+	bool events; /* wants MESSAGE_EVENT */
 };
 void message_force_encode(struct buf *b, const struct message_force *m);
 int message_force_decode(const char *p, size_t len, struct message_force *m, struct error *err);
@@ -81,15 +81,15 @@ int message_event_decode(const char *p, size_t len, struct message_event *m, str
 void message_event_release(struct message_event *m);
 
 void message_result_encode(struct buf *b, uint32_t index, const struct client_force_result *m);
-int message_result_decode(const char *p, size_t len, uint32_t *index,
-			  struct client_force_result *m, struct error *err);
+int message_result_decode(const char *p, size_t len, uint32_t *index, struct client_force_result *m,
+                          struct error *err);
 
 void message_look_encode(struct buf *b, const struct force_look *m);
 int message_look_decode(const char *p, size_t len, struct force_look *m, struct error *err);
 
 void message_info_encode(struct buf *b, const struct client_service_info *m);
 int message_info_decode(const char *p, size_t len, struct client_service_info *m,
-			struct error *err);
+                        struct error *err);
 
 void message_log_record_encode(struct buf *b, const struct log_record *m);
 /* Reads one record where r stands. */

@@ -13,8 +13,8 @@ void message_result_encode(struct buf *b, uint32_t index, const struct client_fo
 	wire_u8(b, m->memoised);
 }
 
-int message_result_decode(const char *p, size_t len, uint32_t *index,
-			  struct client_force_result *m, struct error *err)
+int message_result_decode(const char *p, size_t len, uint32_t *index, struct client_force_result *m,
+                          struct error *err)
 {
 	struct wire_reader r = wire_reader(p, len);
 	*index = wire_get_u32(&r);
@@ -102,8 +102,7 @@ void message_info_encode(struct buf *b, const struct client_service_info *m)
 	wire_strings(b, &m->mounts);
 }
 
-int message_info_decode(const char *p, size_t len, struct client_service_info *m,
-			struct error *err)
+int message_info_decode(const char *p, size_t len, struct client_service_info *m, struct error *err)
 {
 	struct wire_reader r = wire_reader(p, len);
 	*m = (struct client_service_info){ .pid = (int)wire_get_u32(&r) };

@@ -50,7 +50,8 @@ int pool_new(unsigned threads, struct pool **out, struct error *err)
 		int r = pthread_create(&p->threads[p->count], NULL, pool_thread, p);
 		if (r != 0) {
 			pool_free(p);
-			return error_set(err, -r, "cannot start thread %u of %u", p->count, threads);
+			return error_set(err, -r, "cannot start thread %u of %u", p->count,
+			                 threads);
 		}
 	}
 	*out = p;

@@ -18,7 +18,7 @@
 
 enum {
 	POOL_THREADS = 4,
-	IDLE_CHECKS = 4,        /* times per idle time */
+	IDLE_CHECKS = 4, /* times per idle time */
 	LOCK_POLL_MS = 5,
 	FILES_WANTED = 1 << 16, /* clients, objects, jobs: a descriptor each */
 };
@@ -54,7 +54,8 @@ static void on_idle_check(void *arg)
 		loop_stop(s->loop);
 		return;
 	}
-	s->idle_timer = loop_after(s->loop, s->options->idle_ms / IDLE_CHECKS + 1, on_idle_check, s);
+	s->idle_timer =
+	        loop_after(s->loop, s->options->idle_ms / IDLE_CHECKS + 1, on_idle_check, s);
 }
 
 static void on_signal(void *arg, uint32_t events)
@@ -121,7 +122,7 @@ static int begin_serving(struct server *s, struct error *err)
 	if (s->options->ready_fd >= 0 && write(s->options->ready_fd, "", 1) != 1)
 		log_info("whoever started this service is gone");
 	log_info("ggfs %s serves %s, %u jobs", GGFS_VERSION, s->options->store,
-		 s->engine->ops->capacity(s->engine));
+	         s->engine->ops->capacity(s->engine));
 	return 0;
 }
 

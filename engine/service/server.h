@@ -15,9 +15,9 @@ enum { SERVER_IDLE_MS_DEFAULT = 60000, SERVER_CLIENTS_MAX = 4096 };
 
 struct server_options {
 	const char *store;
-	unsigned jobs;      /* 0: as many as processors */
-	int64_t idle_ms;    /* 0: SERVER_IDLE_MS_DEFAULT */
-	int ready_fd;       /* a byte is written here once the socket listens; -1: none */
+	unsigned jobs;   /* 0: as many as processors */
+	int64_t idle_ms; /* 0: SERVER_IDLE_MS_DEFAULT */
+	int ready_fd;    /* a byte is written here once the socket listens; -1: none */
 };
 
 /* Serves until stopped or idle. 0, or -EALREADY when another service has this store, or what

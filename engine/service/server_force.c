@@ -46,7 +46,8 @@ static void withdraw_targets(struct peer_force *f)
 			force_cancel(steal(&f->targets[i].force));
 }
 
-static void send_result(struct peer_force *f, uint32_t index, const struct client_force_result *result)
+static void send_result(struct peer_force *f, uint32_t index,
+                        const struct client_force_result *result)
 {
 	struct buf frame = BUF_INIT;
 	size_t mark = wire_begin(&frame, MESSAGE_RESULT, f->id);
@@ -94,7 +95,8 @@ static void give_up_others(struct peer_force *f)
 {
 	struct client_force_result untried = {
 		.code = -ECANCELED,
-		.reason = (char *)(uintptr_t) "given up because another target failed (--keep-going goes on)",
+		.reason = (char *)(uintptr_t) "given up because another target failed "
+		                              "(--keep-going goes on)",
 	};
 	withdraw_targets(f);
 	for (size_t i = 0; i < f->count; i++)
@@ -147,8 +149,8 @@ static void start_target(struct peer_force *f, uint32_t index, const struct mess
 static int choose_engine(struct server *s, const struct message_force *m, struct error *err)
 {
 	if (*m->engine && strcmp(m->engine, s->engine->ops->name) != 0)
-		return error_set(err, -EINVAL, "there is no engine named '%s'; there is: %s", m->engine,
-				 s->engine->ops->name);
+		return error_set(err, -EINVAL, "there is no engine named '%s'; there is: %s",
+		                 m->engine, s->engine->ops->name);
 	return m->jobs ? s->engine->ops->set_capacity(s->engine, m->jobs, err) : 0;
 }
 

@@ -21,8 +21,8 @@ struct peer {
 	unsigned refs;
 	bool closed;
 	bool greeted;
-	char *mountpoint;           /* of a mount's connection; else NULL */
-	struct peer_force *forces;  /* not yet ended */
+	char *mountpoint;          /* of a mount's connection; else NULL */
+	struct peer_force *forces; /* not yet ended */
 };
 
 struct server {
@@ -58,8 +58,8 @@ void peer_send_ok(struct peer *p, uint32_t id, int fd);
 /* --- server_requests.c: what each message does ------------------------------------------------ */
 
 /* -EBADMSG, with a reason: the peer does not speak our protocol and is dropped. */
-int server_handle(struct peer *p, const struct wire_header *header, const char *payload,
-		  size_t len, struct error *err);
+int server_handle(struct peer *p, const struct wire_header *header, const char *payload, size_t len,
+                  struct error *err);
 
 /* --- server_pool.c: what may take a while, off the loop --------------------------------------- */
 
@@ -67,9 +67,10 @@ int server_infer(struct peer *p, uint32_t id, const char *payload, size_t len, s
 int server_put(struct peer *p, uint32_t id, int fd, struct error *err);
 int server_input(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err);
 int server_put_bytes(struct peer *p, uint32_t id, const char *payload, size_t len,
-		     struct error *err);
+                     struct error *err);
 
-/* --- server_force.c ----------------------------------------------------------------------------- */
+/* --- server_force.c -----------------------------------------------------------------------------
+ */
 
 int server_force(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err);
 void server_force_cancel(struct peer *p, uint32_t id);

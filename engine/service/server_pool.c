@@ -17,8 +17,8 @@ struct errand {
 	bool closure;                 /* INPUT */
 	char *bytes;                  /* PUT_BYTES */
 	size_t len;
-	int fd;                       /* PUT */
-	struct buf answer;            /* the frame to send */
+	int fd;            /* PUT */
+	struct buf answer; /* the frame to send */
 };
 
 static struct errand *errand_new(struct peer *p, uint32_t id)
@@ -131,7 +131,7 @@ int server_put(struct peer *p, uint32_t id, int fd, struct error *err)
 }
 
 int server_put_bytes(struct peer *p, uint32_t id, const char *payload, size_t len,
-		     struct error *err)
+                     struct error *err)
 {
 	struct wire_reader in = wire_reader(payload, len);
 	size_t count;

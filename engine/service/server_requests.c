@@ -6,7 +6,7 @@
 #include "engine/service/server_impl.h"
 
 typedef int request_fn(struct peer *p, uint32_t id, const char *payload, size_t len,
-		       struct error *err);
+                       struct error *err);
 
 static int on_hello(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
 {
@@ -17,16 +17,17 @@ static int on_hello(struct peer *p, uint32_t id, const char *payload, size_t len
 	uint32_t protocol = theirs.protocol;
 	message_hello_release(&theirs);
 	if (protocol < PROTOCOL_VERSION) {
-		scoped_free char *text = xformat("the service of this store is ggfs %s, which no longer "
-						 "speaks protocol %u; use that ggfs, or `ggfs stop` it",
-						 GGFS_VERSION, protocol);
+		scoped_free char *text =
+		        xformat("the service of this store is ggfs %s, which no longer "
+		                "speaks protocol %u; use that ggfs, or `ggfs stop` it",
+		                GGFS_VERSION, protocol);
 		peer_send_error(p, id, -EPROTO, text);
 		return 0;
 	}
 	struct message_hello ours = { .protocol = PROTOCOL_VERSION,
-				      .pid = (uint32_t)getpid(),
-				      .version = (char *)(uintptr_t)GGFS_VERSION,
-				      .store = (char *)(uintptr_t)p->server->options->store };
+		                      .pid = (uint32_t)getpid(),
+		                      .version = (char *)(uintptr_t)GGFS_VERSION,
+		                      .store = (char *)(uintptr_t)p->server->options->store };
 	struct buf frame = BUF_INIT;
 	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
 	message_hello_encode(&frame, &ours);
@@ -61,7 +62,7 @@ static int on_get(struct peer *p, uint32_t id, const char *payload, size_t len, 
 }
 
 static int on_force_cancel(struct peer *p, uint32_t id, const char *payload, size_t len,
-			   struct error *err)
+                           struct error *err)
 {
 	(void)payload;
 	if (len)
@@ -95,7 +96,7 @@ static int on_look(struct peer *p, uint32_t id, const char *payload, size_t len,
 }
 
 static int on_waiting(struct peer *p, uint32_t id, const char *payload, size_t len,
-		      struct error *err)
+                      struct error *err)
 {
 	struct digest d;
 	int r = read_digest(payload, len, &d, err);
@@ -138,7 +139,7 @@ static int on_memo(struct peer *p, uint32_t id, const char *payload, size_t len,
 }
 
 static int on_cancel(struct peer *p, uint32_t id, const char *payload, size_t len,
-		     struct error *err)
+                     struct error *err)
 {
 	struct wire_reader in = wire_reader(payload, len);
 	bool one = wire_get_u8(&in) != 0;
@@ -177,7 +178,8 @@ static int on_retry(struct peer *p, uint32_t id, const char *payload, size_t len
 static int add_record(void *arg, const struct log_record *record)
 {
 	struct buf *records = arg;
-	/* The newest matter and come last; a log that would not fit in a frame is cut before them. */
+	/* The newest matter and come last; a log that would not fit in a frame is cut before them.
+	 */
 	if (records->len > WIRE_FRAME_MAX / 2)
 		return 1;
 	message_log_record_encode(records, record);
@@ -205,7 +207,8 @@ static int on_log(struct peer *p, uint32_t id, const char *payload, size_t len, 
 	scoped_buf struct buf records = BUF_INIT;
 	r = index_log_iterate(p->server->index, limit, count_record, &count, &why);
 	/* Halve until it fits: stderr texts are bounded, so a few always do. */
-	while (r == 0 && (r = index_log_iterate(p->server->index, count, add_record, &records, &why)) == 1) {
+	while (r == 0 &&
+	       (r = index_log_iterate(p->server->index, count, add_record, &records, &why)) == 1) {
 		buf_reset(&records);
 		count /= 2;
 		r = 0;
@@ -309,7 +312,7 @@ static request_fn *const requests[] = {
 };
 
 int server_handle(struct peer *p, const struct wire_header *header, const char *payload, size_t len,
-		  struct error *err)
+                  struct error *err)
 {
 	size_t known = sizeof(requests) / sizeof(*requests);
 	if (header->type >= known || !requests[header->type])

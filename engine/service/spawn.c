@@ -51,8 +51,9 @@ static char *path_without(const char *path, const char *standins)
 /* Variables of a build that a service would carry along for its whole life. */
 static char **clean_environment(struct strv *env)
 {
-	static const char *const dropped[] = { "GGFS_STUBS=", "GGFS_EAGER=", "GGFS_REPORT=", "MAKEFLAGS=",
-					       "MAKELEVEL=", "MFLAGS=", "PWD=", "OLDPWD=" };
+	static const char *const dropped[] = { "GGFS_STUBS=", "GGFS_EAGER=", "GGFS_REPORT=",
+		                               "MAKEFLAGS=",  "MAKELEVEL=",  "MFLAGS=",
+		                               "PWD=",        "OLDPWD=" };
 	const char *standins = getenv("GGFS_STUBS");
 	for (char **e = environ; *e; e++) {
 		bool keep = true;
@@ -103,9 +104,10 @@ static int await_ready(int fd, const char *store, struct error *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return error_set(err, -ECONNREFUSED,
-					 "the service of %s did not come up within %d s; see %s/service/log",
-					 store, START_WAIT_MS / 1000, store);
+			return error_set(
+			        err, -ECONNREFUSED,
+			        "the service of %s did not come up within %d s; see %s/service/log",
+			        store, START_WAIT_MS / 1000, store);
 		ssize_t got = read(fd, text + len, sizeof(text) - 1 - len);
 		if (got <= 0)
 			break;
@@ -121,8 +123,8 @@ static int await_ready(int fd, const char *store, struct error *err)
 
 int spawn_service(const char *program, const char *store, struct error *err)
 {
-	/* Where a build's tools are covered by stand-ins a service would take these for the tools. The
-	 * build's mount is outside and starts one at once. */
+	/* Where a build's tools are covered by stand-ins a service would take these for the tools.
+	 * The build's mount is outside and starts one at once. */
 	if (getenv("GGFS_COVER")) {
 		poll(NULL, 0, COVERED_POLL_MS);
 		return 0;

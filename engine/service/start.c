@@ -18,7 +18,7 @@ static struct sockaddr_un address_below(int service_dirfd)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/socket",
-		 service_dirfd);
+	         service_dirfd);
 	return address;
 }
 
@@ -76,7 +76,7 @@ int start_wait_gone(const char *store, struct error *err)
 		if (flock(fd, LOCK_SH | LOCK_NB) == 0)
 			return 0;
 	return error_set(err, -ETIMEDOUT, "the service of %s has not ended within %d s", store,
-			 START_WAIT_MS / 1000);
+	                 START_WAIT_MS / 1000);
 }
 
 int start_version_compare(const char *a, const char *b)
@@ -95,7 +95,7 @@ int start_version_compare(const char *a, const char *b)
 }
 
 int start_ask(struct conn *c, struct buf *frame, struct wire_header *header, const char **payload,
-	      size_t *len, struct error *err)
+              size_t *len, struct error *err)
 {
 	int r = conn_send(c, frame, -1, err);
 	while (r == 0 && (r = conn_next(c, header, payload, len, err)) == 0) {
@@ -107,11 +107,11 @@ int start_ask(struct conn *c, struct buf *frame, struct wire_header *header, con
 }
 
 static int greet(struct conn *c, const char *version, struct message_hello *theirs,
-		 struct error *err)
+                 struct error *err)
 {
 	struct message_hello ours = { .protocol = PROTOCOL_VERSION,
-				      .pid = (uint32_t)getpid(),
-				      .version = (char *)(uintptr_t)version };
+		                      .pid = (uint32_t)getpid(),
+		                      .version = (char *)(uintptr_t)version };
 	scoped_buf struct buf frame = BUF_INIT;
 	size_t mark = wire_begin(&frame, MESSAGE_HELLO, 0);
 	message_hello_encode(&frame, &ours);
@@ -128,7 +128,7 @@ static int greet(struct conn *c, const char *version, struct message_hello *thei
 }
 
 static int dial_and_greet(const char *store, const char *version, struct conn *out,
-			  struct message_hello *theirs, struct error *err)
+                          struct message_hello *theirs, struct error *err)
 {
 	int fd = start_dial(store, err);
 	if (fd < 0)
@@ -158,7 +158,7 @@ static int step_down(struct conn *c, const char *store, struct error *err)
 
 /* One try; -ECONNREFUSED and -ECONNRESET mean "not (yet, any more) there". */
 static int connect_once(const char *version, const char *store, bool *replace, struct conn *out,
-			struct error *err)
+                        struct error *err)
 {
 	struct message_hello theirs = { 0 };
 	struct conn c;
@@ -166,7 +166,7 @@ static int connect_once(const char *version, const char *store, bool *replace, s
 	if (r < 0)
 		return r;
 	bool older = start_version_compare(theirs.version, version) < 0 ||
-		     theirs.protocol < PROTOCOL_VERSION;
+	             theirs.protocol < PROTOCOL_VERSION;
 	message_hello_release(&theirs);
 	if (!older || !*replace) {
 		*out = c;
@@ -178,7 +178,7 @@ static int connect_once(const char *version, const char *store, bool *replace, s
 }
 
 int start_connect(const struct client_options *options, const char *store, struct conn *out,
-		  struct error *err)
+                  struct error *err)
 {
 	struct error ignored = ERROR_INIT;
 	struct error *e = err ? err : &ignored;

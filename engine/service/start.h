@@ -27,11 +27,11 @@ int start_listen(int store_fd, struct error *err);
  * requests. -ECONNREFUSED, -EPROTO as in client.h.
  */
 int start_connect(const struct client_options *options, const char *store, struct conn *out,
-		  struct error *err);
+                  struct error *err);
 
 /* Sends a frame and waits for the next one, on a blocking conn. */
 int start_ask(struct conn *c, struct buf *frame, struct wire_header *header, const char **payload,
-	      size_t *len, struct error *err);
+              size_t *len, struct error *err);
 
 /* Waits until no process holds the store's service lock; -ETIMEDOUT after START_WAIT_MS. */
 int start_wait_gone(const char *store, struct error *err);

@@ -216,6 +216,6 @@ int wire_done(const struct wire_reader *r, struct error *err)
 		return error_set(err, -EBADMSG, "a message ends in the middle of a field");
 	if (r->at != r->end)
 		return error_set(err, -EBADMSG, "a message has %zu bytes too many",
-				 (size_t)(r->end - r->at));
+		                 (size_t)(r->end - r->at));
 	return 0;
 }

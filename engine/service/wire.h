@@ -8,7 +8,8 @@
  * frame is at most WIRE_FRAME_MAX; a reader that runs past the end, or leaves bytes over, makes
  * the whole message -EBADMSG. Descriptors ride with the first byte of their frame (SCM_RIGHTS).
  *
- * Pure: encodes into and decodes from memory; the fuzz target is this and engine/service/messages.h.
+ * Pure: encodes into and decodes from memory; the fuzz target is this and
+ * engine/service/messages.h.
  */
 #ifndef GGFS_ENGINE_SERVICE_WIRE_H
 #define GGFS_ENGINE_SERVICE_WIRE_H

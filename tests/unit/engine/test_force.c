@@ -418,6 +418,7 @@ static int keep_last(void *arg, const struct log_record *r)
 		.asker = xstrdup(r->asker),
 		.engine = xstrdup(r->engine),
 		.code = r->code,
+		.memoised = r->memoised,
 		.stderr_tail = xstrdup(r->stderr_tail ? r->stderr_tail : ""),
 	};
 	return 0;
@@ -438,6 +439,26 @@ static void warnings_and_the_asker_are_in_the_log(void **state)
 	assert_string_equal(last.engine, "fake");
 	assert_string_equal(last.stderr_tail, "w: warning");
 	assert_int_equal(last.code, 0);
+	log_record_release(&last);
+}
+
+static void the_log_tells_a_thunk_that_came_to_a_known_one_from_one_that_ran(void **state)
+{
+	struct fixture *x = *state;
+	struct error err = ERROR_INIT;
+	struct log_record last = { 0 };
+	scoped_ref struct ref one = simple_thunk(x, "same", "one");
+	scoped_ref struct ref two = simple_thunk(x, "same", "two");
+	scoped_ref struct ref first = thunk_of(x, "join", "t", &one, NULL);
+	scoped_ref struct ref second = thunk_of(x, "join", "t", &two, NULL);
+	free(force_bytes(x, &first));
+	assert_ok(index_log_iterate(x->index, 1, keep_last, &last, &err));
+	assert_memory_equal(&last.thunk, &first.digest, sizeof(last.thunk));
+	assert_false(last.memoised);
+	free(force_bytes(x, &second));
+	assert_ok(index_log_iterate(x->index, 1, keep_last, &last, &err));
+	assert_memory_equal(&last.thunk, &second.digest, sizeof(last.thunk));
+	assert_true(last.memoised); /* though "two" ran for it */
 	log_record_release(&last);
 }
 
@@ -466,6 +487,7 @@ int main(void)
 		FORCE_TEST(a_blob_that_is_no_thunk_is_eio),
 		FORCE_TEST(an_absent_input_set_is_eio_and_names_the_set_and_the_thunk),
 		FORCE_TEST(warnings_and_the_asker_are_in_the_log),
+		FORCE_TEST(the_log_tells_a_thunk_that_came_to_a_known_one_from_one_that_ran),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
