@@ -516,7 +516,7 @@ static void hear_settled(void *arg, const struct digest *thunk, int code)
 
 static void hear_event(void *arg, const struct force_event *event)
 {
-	static const char *const kinds[] = { "started", "done", "failed" };
+	static const char *const kinds[] = { "started", "done", "failed", "known" };
 	struct heard *heard = arg;
 	strv_add_format(&heard->lines, "%s %s %s", kinds[event->kind], event->label,
 	                event->stderr_tail);
@@ -542,7 +542,7 @@ static void events_and_settlings_are_told(void **state)
 	assert_true(strv_contains(&heard.lines, bad_line));
 	assert_int_equal(heard.lines.count, 6);
 	free(force_bytes(x, &good));
-	assert_string_equal(heard.lines.items[heard.lines.count - 1], "done og ");
+	assert_string_equal(heard.lines.items[heard.lines.count - 1], "known og ");
 	strv_release(&heard.lines);
 	forcer_on_settled(x->forcer, NULL, NULL);
 	forcer_on_event(x->forcer, NULL, NULL);
