@@ -26,6 +26,9 @@ struct start {
 	const struct launcher_options *options;
 	const struct job *job;
 	char *program, *cwd; /* absolute, as the child sees them */
+	const char **env;
+	const char **weak_env; /* weak: env is this, owned, and one of it is variable */
+	char *variable;
 	struct sock_fprog trace;
 	int ruleset; /* weak: what may be read; -1: anything */
 	int error;   /* set by the child when it could not execute */
@@ -66,7 +69,7 @@ static int execute(const struct start *s)
 	const struct timespec pause = { .tv_nsec = 1000000 };
 	for (int tries = 0;; tries++) {
 		execve(s->program, (char *const *)(uintptr_t)s->job->argv,
-		       (char *const *)(uintptr_t)s->job->envp);
+		       (char *const *)(uintptr_t)s->env);
 		if (errno != ETXTBSY || tries == BUSY_TRIES_MAX)
 			return -errno;
 		nanosleep(&pause, NULL);
@@ -142,8 +145,12 @@ static int prepare(struct start *s)
 	const char *root = s->options->weak ? s->options->world : "";
 	s->program = xformat("%s/%s", root, s->job->program);
 	s->cwd = xformat("%s/%s", root, s->job->cwd);
-	if (s->options->weak)
+	s->env = s->job->envp;
+	if (s->options->weak) {
 		s->ruleset = weak_ruleset(s->options->world, s->job);
+		s->weak_env = weak_environment(s->options->world, s->job, &s->variable);
+		s->env = s->weak_env;
+	}
 	return s->job->trace && !s->options->weak ? filter_trace_program(&s->trace, NULL) : 0;
 }
 
@@ -174,6 +181,8 @@ static void run(const struct launcher_options *options, const struct job *job,
 	if (s.ruleset >= 0)
 		close(s.ruleset);
 	free(s.trace.filter);
+	free(s.weak_env);
+	free(s.variable);
 	free(s.program);
 	free(s.cwd);
 }

@@ -15,6 +15,7 @@
 #include "engine/local/isolate.h"
 #include "engine/local/launcher.h"
 #include "engine/local/trace.h"
+#include "engine/local/weak.h"
 #include "engine/local/world.h"
 
 struct runner {
@@ -87,7 +88,8 @@ static int lay_out_weak(struct runner *r, const struct job *job, struct job_resu
 	scoped_fd int root = open_directory(r->world, O_PATH);
 	if (root < 0)
 		return fail(result, JOB_BROKEN, root, failed);
-	mkdirat(root, "tmp", 0700);
+	if (mkdirat(root, WEAK_TEMPORARY, 0700) < 0)
+		return fail(result, JOB_BROKEN, -errno, failed);
 	int n = world_lay_out(root, r->store, job->entries, job->count, WORLD_COPY_ALL, &failed);
 	return n < 0 ? fail(result, JOB_NOT_LAID_OUT, n, failed) : 0;
 }

@@ -51,6 +51,21 @@ int weak_restrict(int ruleset)
 	return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;
 }
 
+const char **weak_environment(const char *world, const struct job *job, char **variable)
+{
+	static const char name[] = "TMPDIR=";
+	size_t count = 0, kept = 0;
+	while (job->envp[count])
+		count++;
+	const char **env = xcalloc(count + 2, sizeof(*env));
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(job->envp[i], name, strlen(name)) != 0)
+			env[kept++] = job->envp[i];
+	*variable = xformat("%s%s/" WEAK_TEMPORARY, name, world);
+	env[kept] = *variable;
+	return env;
+}
+
 void weak_kill_children(void)
 {
 	scoped_buf struct buf b = BUF_INIT;

@@ -16,6 +16,13 @@ int weak_ruleset(const char *world, const struct job *job);
 /* Async-signal-safe; ruleset -1: nothing to do. Needs no_new_privs. 0 or -errno. */
 int weak_restrict(int ruleset);
 
+/* The world's directory for temporary files, since /tmp is the machine's: relative to the world. */
+#define WEAK_TEMPORARY "tmp"
+/* The job's environment with TMPDIR naming that directory, whatever it was. A NULL-terminated
+ * array, the caller's to free; *variable is what it points into, likewise. The rest is borrowed
+ * from the job. */
+const char **weak_environment(const char *world, const struct job *job, char **variable);
+
 /* Kills the direct children. Orphans become children of a subreaper, so that repeating it until
  * there is none left ends all descendants. */
 void weak_kill_children(void);

@@ -2,6 +2,7 @@
  * What the local engine does where no namespace can be had (docs/sandbox.md). Run so by as-user;
  * asks for the weaker mode itself where they can.
  */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -97,6 +98,68 @@ static void an_output_named_by_its_absolute_path_is_refused(void **state)
 	assert_int_equal(access("/tmp/ggfs-never-written", F_OK), -1);
 }
 
+static void temporary_files_go_into_a_directory_of_the_functions_own(void **state)
+{
+	struct fixture *f = *state;
+	for (int turn = 0; turn < 2; turn++) {
+		scoped_thunk struct thunk t = THUNK_INIT;
+		thunk_of_shell(f, &t,
+		               "test ! -e \"$TMPDIR/x\" && echo temporary > \"$TMPDIR/x\" && "
+		               "read -r line < \"$TMPDIR/x\" && echo \"$line\" > out");
+		/* The thunk's own says where the real one is, which it may not write in. */
+		if (turn == 1)
+			strv_add(&t.env, "TMPDIR=/var/tmp");
+		thunk_add_output(&t, OUTPUT_FILE, "out");
+		struct engine_result r = run_well(f, &t);
+		expect_text(f, &r, "out", "temporary\n");
+		engine_result_release(&r);
+	}
+}
+
+/* gcc's name for one of its programs; absolute, or looked for in PATH. */
+static char *program_of_gcc(const char *name)
+{
+	char line[4096];
+	scoped_free char *command = xformat("gcc -print-prog-name=%s", name);
+	FILE *answer = popen(command, "r");
+	assert_non_null(answer);
+	assert_non_null(fgets(line, sizeof(line), answer));
+	pclose(answer);
+	line[strcspn(line, "\n")] = '\0';
+	return line[0] == '/' ? xstrdup(line) : xformat("/usr/bin/%s", line);
+}
+
+static void add_program(struct fixture *f, struct thunk *t, const char *path)
+{
+	add_host_file(f, &t->inputs, path);
+	add_libraries(f, &t->inputs, path);
+}
+
+static void gcc_makes_an_object(void **state)
+{
+	struct fixture *f = *state;
+	scoped_thunk struct thunk t = THUNK_INIT;
+	scoped_free char *compiler = program_of_gcc("cc1"), *assembler = program_of_gcc("as");
+	add_program(f, &t, "/usr/bin/gcc");
+	add_program(f, &t, compiler);
+	add_program(f, &t, assembler);
+	if (access("/usr/include/stdc-predef.h", R_OK) == 0) /* includes itself */
+		add_host_file(f, &t.inputs, "/usr/include/stdc-predef.h");
+	add_input(f, &t, "dir/one.c", "int one(void)\n{\n\treturn 1;\n}\n");
+	t.program = xstrdup("usr/bin/gcc");
+	for (const char *const *arg = (const char *const[]){ "gcc", "-c", "one.c", NULL }; *arg;
+	     arg++)
+		strv_add(&t.args, *arg);
+	strv_add(&t.env, "PATH=/usr/bin:/bin");
+	t.cwd = xstrdup("dir");
+	thunk_add_output(&t, OUTPUT_FILE, "dir/one.o");
+	struct engine_result r = run_well(f, &t);
+	scoped_free char *object = output_text(f, &r, "dir/one.o");
+	assert_memory_equal(object, "\177ELF", 4);
+	assert_true(memo_output(&r.memo, "dir/one.o")->size_bytes > 500);
+	engine_result_release(&r);
+}
+
 static void there_is_no_network_either(void **state)
 {
 	struct fixture *f = *state;
@@ -124,6 +187,8 @@ int main(int argc, char **argv)
 		ROW(what_a_function_leaves_running_is_ended_and_the_next_runs),
 		ROW(a_timeout_ends_all_descendants),
 		ROW(an_output_named_by_its_absolute_path_is_refused),
+		ROW(temporary_files_go_into_a_directory_of_the_functions_own),
+		ROW(gcc_makes_an_object),
 		ROW(there_is_no_network_either),
 	};
 	if (argc < 2 || strcmp(argv[1], "forbidden") != 0)
