@@ -153,7 +153,7 @@ static bool is_dead(const char *name)
 	       kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
 
-/* What processes that were killed left in tmp/. Failing to remove it harms nobody. */
+/* What processes that were killed left in tmp/: files, and trees that were being unpacked. Failing to remove it harms nobody. */
 static void remove_leftovers(int fd)
 {
 	scoped_fd int tmp = openat(fd, "tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -164,7 +164,7 @@ static void remove_leftovers(int fd)
 	struct dirent *entry;
 	while ((entry = readdir(dir)))
 		if (is_dead(entry->d_name))
-			unlinkat(dirfd(dir), entry->d_name, 0);
+			remove_tree_at(dirfd(dir), entry->d_name, NULL);
 }
 
 int store_open_local(const char *path, bool create, enum store_sync sync, struct store **out,

@@ -292,6 +292,25 @@ static void leftovers_of_dead_processes_go_and_those_of_living_ones_stay(void **
 	assert_true(exists(*state, ours));
 }
 
+static void trees_of_dead_processes_go_whole_and_links_in_them_are_not_followed(void **state)
+{
+	store_free(open_store(*state));
+	scoped_free char *dead = xformat("tmp/%d.toolchain.7", (int)dead_process());
+	scoped_free char *deep = xformat("%s/%s/usr/lib", (const char *)*state, dead);
+	scoped_free char *file = xformat("%s/usr/lib/libc.so", dead);
+	scoped_free char *link = xformat("%s/%s/usr/outside", (const char *)*state, dead);
+	scoped_free char *living = xformat("%s/tmp/%d.toolchain.7/usr", (const char *)*state,
+					   (int)getppid());
+	assert_int_equal(make_dirs_at(AT_FDCWD, deep, 0755, NULL), 0);
+	assert_int_equal(make_dirs_at(AT_FDCWD, living, 0755, NULL), 0);
+	write_file(*state, file, "half");
+	assert_int_equal(symlink("../../../objects", link), 0);
+	store_free(open_store(*state));
+	assert_false(exists(*state, dead));
+	assert_true(exists(*state, "objects"));
+	assert_int_equal(access(living, F_OK), 0);
+}
+
 static void put_killed_half_way_leaves_no_blob_and_no_file(void **state)
 {
 	struct error err;
@@ -393,6 +412,7 @@ int main(void)
 		T(strangers_files_are_not_taken_for_objects),
 		T(store_removed_under_our_feet_is_trouble_and_not_absence),
 		T(leftovers_of_dead_processes_go_and_those_of_living_ones_stay),
+		T(trees_of_dead_processes_go_whole_and_links_in_them_are_not_followed),
 		T(put_killed_half_way_leaves_no_blob_and_no_file),
 		T(full_disk_is_enospc_nothing_is_left_and_room_made_is_used),
 	};
