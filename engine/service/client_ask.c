@@ -129,20 +129,8 @@ void client_service_info_release(struct client_service_info *info)
 
 int client_stop(struct client *c, struct error *err)
 {
-	scoped_buf struct buf frame = BUF_INIT;
-	uint32_t id;
-	wire_end(&frame, client_begin(c, &frame, MESSAGE_STOP, &id));
-	if (c->connected && client_send(c, &frame, -1, NULL) == 0) {
-		struct wire_header header;
-		const char *payload;
-		size_t len;
-		/* It answers and goes, or just goes: either way what counts is that it is gone. */
-		while (conn_next(&c->conn, &header, &payload, &len, NULL) == 0) {
-			int r = conn_receive(&c->conn, NULL);
-			if (r < 0 && r != -EAGAIN)
-				break;
-		}
-	}
-	client_disconnect(c);
-	return start_wait_gone(c->store, err);
+	if (!c->connected)
+		return 0;
+	c->connected = false;
+	return start_step_down(&c->conn, c->store, err);
 }

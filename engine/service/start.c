@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -66,17 +66,34 @@ static void pause_ms(int64_t ms)
 	nanosleep(&t, NULL);
 }
 
-int start_wait_gone(const char *store, struct error *err)
+/* The process at the other end, as a pidfd. Whether it has ended is asked of the process itself: its
+ * lock may long be the next service's. */
+static int peer_process(int socket_fd)
 {
-	scoped_free char *path = xformat("%s/service/lock", store);
-	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : error_errno(err, "cannot open %s", path);
-	for (int64_t end = now_ms() + START_WAIT_MS; now_ms() < end; pause_ms(START_POLL_MS))
-		if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	int fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+static int wait_for_end(int peer_fd, const char *store, struct error *err)
+{
+	struct pollfd p = { .fd = peer_fd, .events = POLLIN };
+	int64_t end = now_ms() + START_WAIT_MS;
+	for (;;) {
+		int64_t left = end - now_ms();
+		int n = poll(&p, 1, left > 0 ? (int)left : 0);
+		if (n > 0)
 			return 0;
-	return error_set(err, -ETIMEDOUT, "the service of %s has not ended within %d s", store,
-	                 START_WAIT_MS / 1000);
+		if (n == 0)
+			return error_set(err, -ETIMEDOUT,
+			                 "the service of %s has not ended within %d s", store,
+			                 START_WAIT_MS / 1000);
+		if (errno != EINTR)
+			return error_errno(err, "cannot wait for the service of %s", store);
+	}
 }
 
 int start_version_compare(const char *a, const char *b)
@@ -104,6 +121,19 @@ int start_ask(struct conn *c, struct buf *frame, struct wire_header *header, con
 			r = 0;
 	}
 	return r < 0 ? r : 0;
+}
+
+int start_step_down(struct conn *c, const char *store, struct error *err)
+{
+	scoped_buf struct buf frame = BUF_INIT;
+	wire_end(&frame, wire_begin(&frame, MESSAGE_STOP, 0));
+	struct wire_header header;
+	const char *payload;
+	size_t len;
+	scoped_fd int peer = peer_process(c->fd);
+	start_ask(c, &frame, &header, &payload, &len, NULL); /* gone before it answers: fine too */
+	conn_release(c);
+	return peer == -ESRCH ? 0 : wait_for_end(peer, store, err);
 }
 
 static int greet(struct conn *c, const char *version, struct message_hello *theirs,
@@ -143,19 +173,6 @@ static int dial_and_greet(const char *store, const char *version, struct conn *o
 	return r;
 }
 
-/* Asks an older service to end, and waits until it has. */
-static int step_down(struct conn *c, const char *store, struct error *err)
-{
-	scoped_buf struct buf frame = BUF_INIT;
-	wire_end(&frame, wire_begin(&frame, MESSAGE_STOP, 0));
-	struct wire_header header;
-	const char *payload;
-	size_t len;
-	start_ask(c, &frame, &header, &payload, &len, NULL); /* gone before it answers: fine too */
-	conn_release(c);
-	return start_wait_gone(store, err);
-}
-
 /* One try; -ECONNREFUSED and -ECONNRESET mean "not (yet, any more) there". */
 static int connect_once(const char *version, const char *store, bool *replace, struct conn *out,
                         struct error *err)
@@ -173,7 +190,7 @@ static int connect_once(const char *version, const char *store, bool *replace, s
 		return 0;
 	}
 	*replace = false;
-	r = step_down(&c, store, err);
+	r = start_step_down(&c, store, err);
 	return r < 0 ? r : error_set(err, -ECONNREFUSED, "the older service has stepped down");
 }
 

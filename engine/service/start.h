@@ -33,8 +33,9 @@ int start_connect(const struct client_options *options, const char *store, struc
 int start_ask(struct conn *c, struct buf *frame, struct wire_header *header, const char **payload,
               size_t *len, struct error *err);
 
-/* Waits until no process holds the store's service lock; -ETIMEDOUT after START_WAIT_MS. */
-int start_wait_gone(const char *store, struct error *err);
+/* Asks the service at the other end to stop, releases c, and waits until that process has ended:
+ * -ETIMEDOUT after START_WAIT_MS. By then another may serve the store already. */
+int start_step_down(struct conn *c, const char *store, struct error *err);
 
 /* Dotted numbers: less than, equal to or greater than zero, as a is older, same, newer. */
 int start_version_compare(const char *a, const char *b);
