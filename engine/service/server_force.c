@@ -1,8 +1,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/io.h"
 #include "common/log.h"
 #include "engine/service/server_impl.h"
+
+enum { COUNTS_FRESH_MS = 20 };
 
 /* One target of a force. */
 struct target {
@@ -56,12 +59,25 @@ static void send_result(struct peer_force *f, uint32_t index,
 	peer_send(f->peer, &frame, -1);
 }
 
+const struct force_counts *server_counts(struct server *s)
+{
+	int64_t now = now_ms();
+	if (s->counts_ms == 0 || now - s->counts_ms >= COUNTS_FRESH_MS) {
+		forcer_counts(s->forcer, &s->counts);
+		s->counts_ms = now;
+	}
+	return &s->counts;
+}
+
 static void send_counts(struct peer_force *f, const struct force_event *event)
 {
 	struct message_event m = { .has_event = event != NULL };
 	if (event)
 		m.event = *event;
-	forcer_counts(f->peer->server->forcer, &m.counts);
+	if (event)
+		m.counts = *server_counts(f->peer->server);
+	else
+		forcer_counts(f->peer->server->forcer, &m.counts);
 	m.counts.done -= f->before.done;
 	m.counts.failed -= f->before.failed;
 	m.counts.memoised -= f->before.memoised;

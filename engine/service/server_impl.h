@@ -38,6 +38,8 @@ struct server {
 	struct loop_watch *listen_watch, *signal_watch;
 	struct loop_timer *idle_timer;
 	int64_t idle_since_ms;
+	struct force_counts counts; /* as of counts_ms; see server_counts */
+	int64_t counts_ms;
 	struct peer *peers;
 	size_t peer_count;
 	bool stopping;
@@ -75,6 +77,9 @@ int server_put_bytes(struct peer *p, uint32_t id, const char *payload, size_t le
 int server_force(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err);
 void server_force_cancel(struct peer *p, uint32_t id);
 void server_forces_drop(struct peer *p); /* the peer is gone */
+/* The forcer's counts, at most COUNTS_FRESH_MS old: they are asked for at each event, and counting
+ * walks over all that is queued. */
+const struct force_counts *server_counts(struct server *s);
 void server_event(void *arg, const struct force_event *event);
 void server_settled(void *arg, const struct digest *thunk, int code);
 
