@@ -40,15 +40,20 @@ char *xstrndup(const char *text, size_t len)
 	return copy;
 }
 
-char *xformat(const char *format, ...)
+static char *format_text(const char *format, va_list args)
 {
 	char *text = NULL;
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	return text;
+}
+
+char *xformat(const char *format, ...)
+{
 	va_list args;
 	va_start(args, format);
-	int len = vasprintf(&text, format, args);
+	char *text = format_text(format, args);
 	va_end(args);
-	if (len < 0)
-		abort();
 	return text;
 }
 
@@ -149,14 +154,10 @@ void strv_add(struct strv *v, const char *text)
 
 void strv_add_format(struct strv *v, const char *format, ...)
 {
-	char *text = NULL;
 	va_list args;
 	va_start(args, format);
-	int len = vasprintf(&text, format, args);
+	strv_add_take(v, format_text(format, args));
 	va_end(args);
-	if (len < 0)
-		abort();
-	strv_add_take(v, text);
 }
 
 void strv_copy(struct strv *to, const struct strv *from)

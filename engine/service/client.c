@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -8,8 +9,6 @@
 #include "common/io.h"
 #include "engine/service/client_impl.h"
 #include "engine/service/start.h"
-
-enum { FUSE_MAGIC = 0x65735546 };
 
 char *client_default_store(void)
 {
@@ -206,7 +205,7 @@ static int readable_for_service(int fd, struct error *err)
 	struct statfs fs;
 	if (fstatfs(fd, &fs) < 0)
 		return error_errno(err, "cannot examine the file");
-	if (fs.f_type != FUSE_MAGIC)
+	if (fs.f_type != FUSE_SUPER_MAGIC)
 		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	scoped_fd int copy = memfd_create("ggfs-put", MFD_CLOEXEC);
 	if (copy < 0)

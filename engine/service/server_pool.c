@@ -1,12 +1,11 @@
 #include <errno.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "engine/model/view.h"
 #include "engine/service/server_impl.h"
-
-enum { FUSE_MAGIC = 0x65735546 };
 
 /* One request on its way through the pool. The peer is only touched on the loop's thread. */
 struct errand {
@@ -96,7 +95,7 @@ static int check_put(int fd, struct error *err)
 		return error_errno(err, "cannot examine the file");
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, -EINVAL, "only regular files become blobs");
-	if (fs.f_type == FUSE_MAGIC)
+	if (fs.f_type == FUSE_SUPER_MAGIC)
 		return error_set(err, -EINVAL, "a file of a FUSE mount must be sent as a copy");
 	return 0;
 }
