@@ -27,10 +27,13 @@ static int retry_ref(struct client *c, const struct ref *ref, size_t *forgotten,
 	if (r < 0)
 		return r;
 	if (look.state == STATE_FAILED) {
-		/* The failure may lie in something that this one needs: both are forgotten. */
+		/* The failure may lie in something that this one needs: both are forgotten. Often
+		 * they are one, and then the second time there is nothing left to forget. */
 		r = client_retry(c, &look.failure.thunk, err);
 		if (r == 0)
 			r = client_retry(c, &ref->digest, err);
+		if (r == -ENOENT)
+			r = 0;
 		++*forgotten;
 	}
 	force_look_release(&look);

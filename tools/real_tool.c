@@ -20,8 +20,8 @@ static bool is_this_executable(const char *file)
 	       self.st_ino == st.st_ino && self.st_dev == st.st_dev;
 }
 
-/* One of a directory of stand-ins: a link to the program of that name. */
-static bool is_link_to_standin(const char *file)
+/* A link to the program of that name. */
+bool real_tool_is_link(const char *file)
 {
 	char target[PATH_MAX];
 	return realpath(file, target) && strcmp(last_component(target), STANDIN_PROGRAM) == 0;
@@ -29,7 +29,7 @@ static bool is_link_to_standin(const char *file)
 
 bool real_tool_is_standin(const char *file)
 {
-	return is_link_to_standin(file) || is_this_executable(file);
+	return real_tool_is_link(file) || is_this_executable(file);
 }
 
 /* Programs that run a compiler found further along PATH under the name they were called by. */
@@ -71,7 +71,7 @@ void real_tool_find(const char *name, const char *path, struct real_tool *out)
 	size_t len;
 	while (next_directory(&path, &dir, &len)) {
 		scoped_free char *file = xformat("%.*s/%s", (int)len, dir, name);
-		if (!is_program(file) || is_link_to_standin(file))
+		if (!is_program(file) || real_tool_is_link(file))
 			continue;
 		char *covered = is_this_executable(file) ? cover_real(file) : NULL;
 		if (is_this_executable(file) && !covered)
@@ -84,6 +84,16 @@ void real_tool_find(const char *name, const char *path, struct real_tool *out)
 		out->model = steal(&file);
 		return;
 	}
+}
+
+void real_tool_of_call(const char *argv0, const char *path, struct real_tool *out)
+{
+	bool named = strchr(argv0, '/') && is_this_executable(argv0) && !real_tool_is_link(argv0);
+	char *covered = named ? cover_real(argv0) : NULL;
+	if (covered)
+		*out = (struct real_tool){ .run = covered, .model = xstrdup(argv0) };
+	else
+		real_tool_find(last_component(argv0), path, out);
 }
 
 void real_tool_release(struct real_tool *t)
@@ -100,7 +110,7 @@ char *real_tool_path(const char *path, const char *name, const char *skip)
 	while (next_directory(&path, &dir, &len)) {
 		scoped_free char *file = xformat("%.*s/%s", (int)len, dir, name);
 		bool skipped = skip && strlen(skip) == len && strncmp(dir, skip, len) == 0;
-		if (skipped || (access(file, X_OK) == 0 && is_link_to_standin(file)))
+		if (skipped || (access(file, X_OK) == 0 && real_tool_is_link(file)))
 			continue;
 		buf_add_format(&kept, "%s%.*s", kept.len ? ":" : "", (int)len, dir);
 	}

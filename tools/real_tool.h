@@ -19,6 +19,9 @@ struct real_tool {
 };
 
 void real_tool_find(const char *name, const char *path, struct real_tool *out);
+/* For a program that was called as argv0: a covered tool named by its path is that very tool; for
+ * the rest its name is looked up. */
+void real_tool_of_call(const char *argv0, const char *path, struct real_tool *out);
 void real_tool_release(struct real_tool *t);
 
 /* PATH without the directories whose `name` is a stand-in, and without `skip` (may be NULL). */
@@ -26,6 +29,9 @@ char *real_tool_path(const char *path, const char *name, const char *skip);
 
 /* Whether the file is a stand-in: a link to one, or a real tool that one covers (cover.h). */
 bool real_tool_is_standin(const char *file);
+
+/* Whether it lies in a directory of stand-ins, rather than over a real tool. */
+bool real_tool_is_link(const char *file);
 
 /* Whether the file is ccache or the like: a program that runs the compiler of its own name which
  * comes later on PATH. */

@@ -189,7 +189,11 @@ int main(int argc, char **argv)
 	const char *stubs = getenv(STANDIN_DIRECTORY);
 	bool inferring = stubs && *stubs;
 	const char *path = getenv("PATH");
-	real_tool_find(call.name, path ? path : "/usr/local/bin:/usr/bin:/bin", &call.tool);
+	real_tool_of_call(argc > 0 ? argv[0] : "", path ? path : "/usr/local/bin:/usr/bin:/bin",
+	                  &call.tool);
+	/* gcc looks for its parts beside where it was called: not beside a stand-in. */
+	if (slash && call.tool.run && real_tool_is_link(argv[0]))
+		argv[0] = call.tool.run;
 	call.report = inferring ? copy_variable(STANDIN_REPORT) : NULL;
 	call.store = copy_variable("GGFS_STORE");
 	call.binary = copy_variable(STANDIN_BINARY);
