@@ -24,7 +24,8 @@
 		errno = saved_errno_;                                                              \
 	}
 
-#define scoped(fn) __attribute__((cleanup(fn)))
+/* "unused": clang does not count the cleanup as a use. */
+#define scoped(fn) __attribute__((cleanup(fn), unused))
 
 static inline void scoped_free_(void *p)
 {
