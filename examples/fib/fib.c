@@ -9,8 +9,8 @@
  * Its thunk must have, as inputs, this program and one whose last component is "add", and
  * be allowed to yield; what else it has (libraries) its children get as well. By hand:
  *
- *     ggfs thunk --input build/examples/fib/fib:fib --input build/examples/fib/add:add \
- *                --output out --yields -- fib 24
+ *     ggfs thunk --input fib=build/examples/fib/fib --input add=build/examples/fib/add \
+ *                --output out --yields -- ./fib 24
  */
 #include <stdio.h>
 #include <string.h>
