@@ -62,7 +62,7 @@ static int mismatch(const struct store *s, const struct digest *want, const stru
 int store_put_begin(struct store *s, struct store_put **out, struct error *err)
 {
 	void *put;
-	int r = s->ops->put_begin(s->impl, &put, err);
+	int r = s->ops->put_begin(s->impl, NULL, &put, err);
 	if (r < 0)
 		return r;
 	struct store_put *p = xcalloc(1, sizeof(*p));
@@ -144,7 +144,7 @@ int store_put_bytes(struct store *s, const void *bytes, size_t len, struct diges
 	digest_of(&d, bytes, len);
 	int r = already_there(s, &d, len, &there, err);
 	if (r == 0 && !there) {
-		r = s->ops->put_begin(s->impl, &put, err);
+		r = s->ops->put_begin(s->impl, &d, &put, err);
 		if (r < 0)
 			return r;
 		r = s->ops->put_write(put, bytes, len, err);

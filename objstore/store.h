@@ -104,8 +104,9 @@ struct store_ops {
 	const char *name; /* "local", "s3" */
 	bool trusted; /* this disk's own: what comes out need not be hashed again */
 	void (*free)(void *impl);
-	/* A temporary object: write appends; commit makes it the blob d; discard drops it. */
-	int (*put_begin)(void *impl, void **put, struct error *err);
+	/* A temporary object: write appends; commit makes it the blob d; discard drops it. hint: the
+	 * d there will be, where that is known; else NULL. */
+	int (*put_begin)(void *impl, const struct digest *hint, void **put, struct error *err);
 	int (*put_write)(void *put, const void *bytes, size_t len, struct error *err);
 	int (*put_commit)(void *put, const struct digest *d, struct error *err); /* ends put */
 	void (*put_discard)(void *put); /* ends put */

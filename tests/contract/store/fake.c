@@ -45,9 +45,10 @@ static void fake_free(void *impl)
 	free(impl);
 }
 
-static int fake_put_begin(void *impl, void **out, struct error *err)
+static int fake_put_begin(void *impl, const struct digest *hint, void **out, struct error *err)
 {
 	struct fake *fake = impl;
+	(void)hint;
 	int fd = openat(fake->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(err, "cannot begin");

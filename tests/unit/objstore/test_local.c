@@ -7,7 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "objstore/store.h"
+#include "objstore/local.h"
+#include "objstore/store_impl.h"
 
 static int set_up(void **state)
 {
@@ -327,12 +328,76 @@ static void put_killed_half_way_leaves_no_blob_and_no_file(void **state)
 	int status;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
-	assert_int_equal(count_entries(*state, "tmp"), 1);
 	struct store *s = open_store(*state);
 	struct digest d;
 	digest_of(&d, "abc", 3);
 	assert_error(store_has(s, &d, NULL, &err), -ENOENT);
 	assert_int_equal(count_entries(*state, "tmp"), 0);
+	store_free(s);
+}
+
+/* A put by each way, and a memo that is replaced; nothing else may be left. */
+static void write_everything(const char *directory, struct store *s)
+{
+	struct error err;
+	struct store_put *p;
+	struct digest bytes, stream;
+	scoped_memo struct memo memo = MEMO_INIT, again = MEMO_INIT;
+	memo.engine = xstrdup("local");
+	memset(&memo.thunk, 7, sizeof(memo.thunk));
+	assert_ok(store_put_bytes(s, "bytes", 5, &bytes, &err));
+	assert_ok(store_put_begin(s, &p, &err));
+	assert_ok(store_put_write(p, "stream", 6, &err));
+	assert_ok(store_put_finish(p, NULL, &stream, &err));
+	assert_ok(store_put_begin(s, &p, &err));
+	store_put_abort(p);
+	assert_ok(store_memo_put(s, &memo, &err));
+	memo.micros = 42;
+	assert_ok(store_memo_put(s, &memo, &err));
+	assert_ok(store_memo_get(s, &memo.thunk, &again, &err));
+	assert_int_equal(again.micros, 42);
+	assert_ok(store_verify(s, &bytes, &err));
+	assert_ok(store_verify(s, &stream, &err));
+	assert_int_equal(count_entries(directory, "tmp"), 0);
+}
+
+static struct local *local_of(const struct store *s)
+{
+	void *impl;
+	store_ops_of(s, &impl);
+	return impl;
+}
+
+static void filesystem_without_unnamed_files_stores_as_well(void **state)
+{
+	struct error err;
+	struct store *s = open_store(*state);
+	struct store_put *p;
+	local_of(s)->named = true;
+	write_everything(*state, s);
+	assert_ok(store_put_begin(s, &p, &err));
+	assert_int_equal(count_entries(*state, "tmp"), 1);
+	store_put_abort(p);
+	store_free(s);
+}
+
+static void kernel_that_names_files_only_through_proc_stores_as_well(void **state)
+{
+	struct store *s = open_store(*state);
+	local_of(s)->via_proc = true;
+	write_everything(*state, s);
+	store_free(s);
+}
+
+static void what_is_being_written_has_no_name_where_that_can_be_had(void **state)
+{
+	struct error err;
+	struct store *s = open_store(*state);
+	struct store_put *p;
+	write_everything(*state, s);
+	assert_ok(store_put_begin(s, &p, &err));
+	assert_int_equal(count_entries(*state, "tmp"), local_of(s)->named ? 1 : 0);
+	store_put_abort(p);
 	store_free(s);
 }
 
@@ -414,6 +479,9 @@ int main(void)
 		T(leftovers_of_dead_processes_go_and_those_of_living_ones_stay),
 		T(trees_of_dead_processes_go_whole_and_links_in_them_are_not_followed),
 		T(put_killed_half_way_leaves_no_blob_and_no_file),
+		T(what_is_being_written_has_no_name_where_that_can_be_had),
+		T(filesystem_without_unnamed_files_stores_as_well),
+		T(kernel_that_names_files_only_through_proc_stores_as_well),
 		T(full_disk_is_enospc_nothing_is_left_and_room_made_is_used),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
