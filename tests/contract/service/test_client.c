@@ -290,7 +290,7 @@ static void somebody_elses_process_is_refused(void **state)
 {
 	struct fixture *x = *state;
 	if (geteuid() != 0) {
-		print_message("only root can become somebody else\n");
+		print_message("# only root can become somebody else\n");
 		skip();
 	}
 	pid_t pid = fork();
