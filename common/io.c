@@ -8,6 +8,15 @@
 #include <sys/stat.h>
 #include <time.h>
 
+void reserve_standard_streams(void)
+{
+	/* Opened for what the stream is not used for. The lowest number that is free is taken. */
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC) < 0)
+			abort();
+}
+
 ssize_t read_full(int fd, void *bytes, size_t len)
 {
 	size_t got = 0;

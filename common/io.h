@@ -16,6 +16,11 @@
 #include "common/buf.h"
 #include "common/error.h"
 
+/* For the start of a program: takes the numbers of standard streams that it was started without, so
+ * that no file it opens becomes one of them and is printed into. Reading and writing there fail as
+ * before, and programs it runs find them closed. */
+void reserve_standard_streams(void);
+
 /* Reads until len bytes or end of file; returns the count or -errno. Restarts on EINTR. */
 ssize_t read_full(int fd, void *bytes, size_t len);
 ssize_t pread_full(int fd, void *bytes, size_t len, off_t offset);

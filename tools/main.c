@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/io.h"
 #include "tools/cmd.h"
 #include "tools/run_placeholder.h"
 
@@ -111,6 +112,7 @@ static int run_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	reserve_standard_streams();
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	const char *self = slash ? slash + 1 : argc > 0 ? argv[0] : "ggfs";
 	if (strcmp(self, "ggfs-force") == 0)

@@ -183,6 +183,7 @@ static int write_outputs(const struct infer_answer *a, struct error *err)
 int main(int argc, char **argv)
 {
 	static char *const nothing[] = { NULL };
+	reserve_standard_streams();
 	struct call call = { .argv = argc > 0 ? argv : (char **)(uintptr_t)nothing };
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	call.name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
