@@ -61,7 +61,7 @@ struct client_force_result {
 };
 struct client_progress {
 	struct force_counts counts;      /* of this request's work as far as known */
-	const struct force_event *event; /* NULL: only the counts changed */
+	const struct force_event *event; /* NULL: only the counts changed, or time has passed */
 };
 typedef void client_progress_fn(void *arg, const struct client_progress *progress);
 struct client_force_options {

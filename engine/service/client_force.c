@@ -15,6 +15,7 @@ struct waiting {
 	size_t count;
 	uint32_t id;
 	int first_failure;
+	struct force_counts counts; /* as last heard */
 };
 
 void client_force_result_release(struct client_force_result *r)
@@ -41,6 +42,7 @@ static int take_event(struct waiting *w, const char *payload, size_t len, struct
 	int r = message_event_decode(payload, len, &m, err);
 	if (r < 0)
 		return r;
+	w->counts = m.counts;
 	struct client_progress progress = { .counts = m.counts,
 		                            .event = m.has_event ? &m.event : NULL };
 	if (w->options->progress)
@@ -96,6 +98,14 @@ static void withdraw(struct waiting *w)
 	buf_release(&frame);
 }
 
+/* Nothing has happened, but time has passed. */
+static void tick(struct waiting *w)
+{
+	struct client_progress progress = { .counts = w->counts };
+	if (w->options->progress)
+		w->options->progress(w->options->arg, &progress);
+}
+
 static int wait_readable(struct waiting *w, struct error *err)
 {
 	struct pollfd p = { .fd = w->client->conn.fd, .events = POLLIN };
@@ -107,6 +117,8 @@ static int wait_readable(struct waiting *w, struct error *err)
 		int n = poll(&p, 1, w->options->interrupted ? INTERRUPT_POLL_MS : -1);
 		if (n > 0)
 			return 0;
+		if (n == 0)
+			tick(w);
 		if (n < 0 && errno != EINTR)
 			return error_errno(err, "cannot wait for the service");
 	}
