@@ -134,7 +134,8 @@ int session_mount(struct fs *fs, const char *store, struct error *err)
 		return error_set(err, -EINVAL, "libfuse refused the mount's options: %s", options);
 	errno = 0;
 	if (fuse_session_mount(fs->session, fs->options->directory) < 0) {
-		int code = errno ? -errno : -EPERM;
+		/* An ordinary user's mount is fusermount3's, and errno then says nothing. */
+		int code = errno && geteuid() == 0 ? -errno : -EPERM;
 		fuse_session_destroy(fs->session);
 		fs->session = NULL;
 		return error_set(err, code, "cannot mount %s: %s", fs->options->directory,

@@ -51,15 +51,7 @@ static int run(const void *options, int argc, char **argv)
 	const struct mount_verb_options *o = options;
 	struct error err = ERROR_INIT;
 	scoped_free char *self = session_self();
-	scoped_free char *directory = realpath(argv[0], NULL);
-	/* A mount left stale by a crash answers nothing, not even its own name; mount_run() heals
-	 * it. */
-	if (!directory && (errno == ENOTCONN || errno == EIO) && argv[0][0] == '/')
-		directory = xstrdup(argv[0]);
-	if (!directory && errno == ENOTCONN) {
-		scoped_free char *here = getcwd(NULL, 0);
-		directory = here ? xformat("%s/%s", here, argv[0]) : NULL;
-	}
+	scoped_free char *directory = mounted_path(argv[0]);
 	if (!directory)
 		return cmd_fail_text("cannot mount %s: %s", argv[0], strerror(errno));
 	struct mount_daemon m = { .options = { .directory = directory,

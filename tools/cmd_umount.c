@@ -10,44 +10,13 @@ struct umount_options {
 	bool lazy;
 };
 
-/* The mountpoint that path means. A mount that hangs or is stale must not be looked up, so only
- * what stands above its last component is resolved. */
-static char *mountpoint_of(const char *path)
-{
-	scoped_free char *copy = xstrdup(path);
-	size_t len = strlen(copy);
-	while (len > 1 && copy[len - 1] == '/')
-		copy[--len] = '\0';
-	char *slash = strrchr(copy, '/');
-	const char *last = slash ? slash + 1 : copy;
-	if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || !*last)
-		return realpath(copy, NULL);
-	if (slash)
-		*slash = '\0';
-	scoped_free char *parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
-	if (!parent)
-		return NULL;
-	char *whole = xformat("%s/%s", strcmp(parent, "/") == 0 ? "" : parent, last);
-	struct mount_info m;
-	if (mounted_at(whole, &m)) {
-		bool itself = strcmp(m.directory, whole) == 0;
-		mounted_release(&m);
-		if (itself)
-			return whole;
-	}
-	/* No mount of that name: perhaps a link to one. */
-	char *resolved = realpath(whole, NULL);
-	free(whole);
-	return resolved;
-}
-
 static int run_umount(const void *options, int argc, char **argv)
 {
 	const struct umount_options *o = options;
 	int code = EXIT_OK;
 	for (int i = 0; i < argc; i++) {
 		struct error err = ERROR_INIT;
-		scoped_free char *directory = mountpoint_of(argv[i]);
+		scoped_free char *directory = mounted_path(argv[i]);
 		int r = directory ? mount_unmount(directory, o->lazy, &err)
 		                  : error_errno(&err, "%s", argv[i]);
 		if (r < 0)

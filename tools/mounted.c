@@ -10,7 +10,7 @@
 #include "engine/service/client.h"
 #include "objstore/store.h"
 
-enum { REFUSAL_MAX = ERROR_TEXT_MAX };
+enum { REFUSAL_MAX = ERROR_TEXT_MAX, HELPER_WORDS_MAX = 4096 };
 
 static bool covers(const char *directory, const char *path)
 {
@@ -45,6 +45,35 @@ void mounted_release(struct mount_info *m)
 	free(m->directory);
 	free(m->store);
 	*m = (struct mount_info){ 0 };
+}
+
+char *mounted_path(const char *path)
+{
+	scoped_free char *copy = xstrdup(path);
+	size_t len = strlen(copy);
+	while (len > 1 && copy[len - 1] == '/')
+		copy[--len] = '\0';
+	char *slash = strrchr(copy, '/');
+	const char *last = slash ? slash + 1 : copy;
+	if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || !*last)
+		return realpath(copy, NULL);
+	if (slash)
+		*slash = '\0';
+	scoped_free char *parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+	if (!parent)
+		return NULL;
+	char *whole = xformat("%s/%s", strcmp(parent, "/") == 0 ? "" : parent, last);
+	struct mount_info m;
+	if (mounted_at(whole, &m)) {
+		bool itself = strcmp(m.directory, whole) == 0;
+		mounted_release(&m);
+		if (itself)
+			return whole;
+	}
+	/* No mount of that name: perhaps a link to one. */
+	char *resolved = realpath(whole, NULL);
+	free(whole);
+	return resolved;
 }
 
 static char *store_directory(const struct mount_daemon *m)
@@ -135,6 +164,31 @@ static int wait_until_ready(struct mount_daemon *m, int ready_fd, int refusal_fd
 	                 m->options.directory, m->log);
 }
 
+/* What fusermount3 wrote into the mount's log since `from`: it has no other way to say it. */
+static void add_helper_words(const char *log, off_t from, struct error *err)
+{
+	static const char mark[] = "fusermount";
+	char text[HELPER_WORDS_MAX + 1];
+	scoped_fd int fd = open(log, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : pread_full(fd, text, HELPER_WORDS_MAX, from);
+	if (!err || n <= 0)
+		return;
+	text[n] = '\0';
+	char *rest = text, *line;
+	while ((line = strsep(&rest, "\n"))) {
+		if (strncmp(line, mark, strlen(mark)) != 0)
+			continue;
+		scoped_free char *said = xstrdup(err->text);
+		error_set(err, err->code, "%s; %s", said, line);
+	}
+}
+
+static off_t log_size(const char *log)
+{
+	struct stat st;
+	return stat(log, &st) == 0 ? st.st_size : 0;
+}
+
 int mount_in_background(struct mount_daemon *m, struct error *err)
 {
 	int r = prepare_log(m, err);
@@ -150,6 +204,7 @@ int mount_in_background(struct mount_daemon *m, struct error *err)
 	}
 	scoped_fd int ready_read = ready[0];
 	scoped_fd int refusal_read = refusal[0];
+	off_t log_before = log_size(m->log);
 	m->pid = fork();
 	if (m->pid == 0)
 		mount_child(m, ready[1], refusal[1]);
@@ -159,7 +214,10 @@ int mount_in_background(struct mount_daemon *m, struct error *err)
 	errno = failure;
 	if (m->pid < 0)
 		return error_errno(err, "cannot fork");
-	return wait_until_ready(m, ready_read, refusal_read, err);
+	r = wait_until_ready(m, ready_read, refusal_read, err);
+	if (r < 0)
+		add_helper_words(m->log, log_before, err);
+	return r;
 }
 
 void mount_daemon_release(struct mount_daemon *m)

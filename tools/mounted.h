@@ -11,6 +11,11 @@
 bool mounted_at(const char *path, struct mount_info *out);
 void mounted_release(struct mount_info *m);
 
+/* The absolute and real path of what path names; yours to free, NULL with errno. A mount that hangs
+ * or is stale must not be looked up, so of a mountpoint only what stands above its last component
+ * is resolved. */
+char *mounted_path(const char *path);
+
 /* Mounts directory (absolute and real) in the background. 0 once it answers; else the mount's
  * own refusal, or -EIO with the name of the log when its process died without a word. */
 struct mount_daemon {
