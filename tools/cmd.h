@@ -56,7 +56,7 @@ extern const struct verb verb_cancel, verb_cat, verb_describe, verb_doctor, verb
 #define OPTION_STORE(s)                                                                            \
 	{                                                                                          \
 		"store", 's', OPTION_TEXT, "DIR", offsetof(struct s, store),                       \
-		        "the store; else $GGFS_STORE, else ~/.cache/ggfs"                          \
+		        "the store; else the mount's, else $GGFS_STORE, else ~/.cache/ggfs"                          \
 	}
 #define OPTION_JSON(s)                                                                             \
 	{                                                                                          \

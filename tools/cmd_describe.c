@@ -188,7 +188,7 @@ static int run(const void *options, int argc, char **argv)
 	for (int i = 0; r == 0 && i < argc; i++)
 		r = target_collect(argv[i], &list, &err);
 	if (r == 0)
-		r = session_open(o->store, &c, &err);
+		r = session_open_at(o->store, argv[0], &c, &err);
 	json_t *all = o->json ? json_array() : NULL;
 	for (size_t i = 0; r == 0 && i < list.count; i++) {
 		if (i && !all && !o->raw)

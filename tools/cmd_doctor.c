@@ -215,7 +215,7 @@ static void check_service(struct findings *f, const char *store)
 	struct error err = ERROR_INIT;
 	scoped_client struct client *c = NULL;
 	struct client_service_info info = { 0 };
-	int r = session_open_running(store, &c, &err);
+	int r = session_open_running(store, NULL, &c, &err);
 	if (r == -ECONNREFUSED) {
 		found(f, VERDICT_OK, "service", NULL, "none runs; it is started when it is needed");
 		return;
@@ -254,7 +254,7 @@ static int run(const void *options, int argc, char **argv)
 {
 	const struct doctor_options *o = options;
 	(void)argc, (void)argv;
-	scoped_free char *store = o->store ? xstrdup(o->store) : client_default_store();
+	scoped_free char *store = session_store(o->store, NULL);
 	struct findings f = { .as_json = o->json, .list = o->json ? json_array() : NULL };
 	check_fuse(&f);
 	check_isolation(&f);

@@ -209,7 +209,7 @@ static int run(const void *options, int argc, char **argv)
 		if (target_collect(argv[i], &list, &err) < 0)
 			return cmd_fail(&err);
 	scoped_client struct client *client = NULL;
-	if (session_open(f.options->store, &client, &err) < 0)
+	if (session_open_at(f.options->store, argv[0], &client, &err) < 0)
 		return cmd_fail(&err);
 	f.client = client;
 	if (targets_expand(client, &list, &err) < 0)
@@ -218,7 +218,8 @@ static int run(const void *options, int argc, char **argv)
 	f.results = json_array();
 	live_begin(&f.live, f.options->quiet || f.options->json);
 	int r = force_all(&f, &list, &err);
-	report(&f);
+	if (r == 0 || f.interrupted || f.ready || f.failed || f.options->json)
+		report(&f);
 	json_decref(f.results);
 	if (f.interrupted)
 		return EXIT_INTERRUPTED;

@@ -147,6 +147,16 @@ static int expand(struct graph *g, struct error *err)
 	return r;
 }
 
+static int print_graph(struct graph *g, struct error *err)
+{
+	int r = 0;
+	puts("digraph ggfs {\n  rankdir=LR;\n  node [shape=box];");
+	while (r == 0 && g->next < g->count)
+		r = expand(g, err);
+	puts("}");
+	return r;
+}
+
 static int run(const void *options, int argc, char **argv)
 {
 	const struct graph_options *o = options;
@@ -157,15 +167,13 @@ static int run(const void *options, int argc, char **argv)
 	for (int i = 0; r == 0 && i < argc; i++)
 		r = target_collect(argv[i], &list, &err);
 	if (r == 0)
-		r = session_open(o->store, &c, &err);
+		r = session_open_at(o->store, argv[0], &c, &err);
 	struct graph g = { .client = c };
 	for (size_t i = 0; r == 0 && i < list.count; i++)
 		if (list.items[i].lazy && list.items[i].ref.kind == REF_THUNK)
 			r = add_node(&g, &list.items[i].ref.digest, &err);
-	puts("digraph ggfs {\n  rankdir=LR;\n  node [shape=box];");
-	while (r == 0 && g.next < g.count)
-		r = expand(&g, &err);
-	puts("}");
+	if (r == 0)
+		r = print_graph(&g, &err);
 	free(g.nodes);
 	free(g.table);
 	return r < 0 ? cmd_fail(&err) : EXIT_OK;

@@ -55,13 +55,27 @@ static int mount_here(const struct infer_options *o, const char *directory)
 	return r < 0 ? cmd_fail(&err) : EXIT_OK;
 }
 
+/* A mount shows what its own store has; thunks recorded in another one could not be made there. */
+static int store_must_match(const struct infer_options *o, const struct mount_info *m)
+{
+	scoped_free char *named = o->store ? realpath(o->store, NULL) : NULL;
+	if (!o->store || !m->store || (named && strcmp(named, m->store) == 0))
+		return EXIT_OK;
+	return cmd_usage("%s is mounted with the store %s, not with %s", m->directory, m->store,
+	                 o->store);
+}
+
 static int must_be_mounted(const struct infer_options *o)
 {
+	struct mount_info m;
 	scoped_free char *here = getcwd(NULL, 0);
 	if (!here)
 		return cmd_fail_text("the working directory has no name: %s", strerror(errno));
-	if (mounted_at(here, NULL))
-		return EXIT_OK;
+	if (mounted_at(here, &m)) {
+		int code = store_must_match(o, &m);
+		mounted_release(&m);
+		return code;
+	}
 	if (o->mount || asked_yes(here))
 		return mount_here(o, here);
 	return cmd_usage("%s is not in a mount of ggfs: only there can its files be lazy.\n"
@@ -116,6 +130,27 @@ static void put_standins_in_place(const struct preparation *p)
 	setenv("PATH", first, 1);
 }
 
+static volatile pid_t command_pid;
+
+static void pass_on(int signal)
+{
+	int saved = errno;
+	kill(command_pid, signal);
+	errno = saved;
+}
+
+/* What somebody sends to us alone is meant for the command. What we were started to ignore, it
+ * ignores by itself. */
+static void pass_on_signals(void)
+{
+	static const int passed[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++) {
+		struct sigaction old, action = { .sa_handler = pass_on };
+		if (sigaction(passed[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+			sigaction(passed[i], &action, NULL);
+	}
+}
+
 /* The command is in our process group and gets the terminal's signals itself; we outlive them to
  * report and to end as it did. *status as of waitpid(), or -1 when it could not be run. */
 static int run_command(const struct preparation *p, char **argv, int *status)
@@ -123,16 +158,24 @@ static int run_command(const struct preparation *p, char **argv, int *status)
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, interrupt, quit;
 	sigaction(SIGINT, &ignore, &interrupt);
 	sigaction(SIGQUIT, &ignore, &quit);
+	sigset_t all, before;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
 	pid_t pid = fork();
 	if (pid == 0) {
 		sigaction(SIGINT, &interrupt, NULL);
 		sigaction(SIGQUIT, &quit, NULL);
+		sigprocmask(SIG_SETMASK, &before, NULL);
 		put_standins_in_place(p);
 		execvp(argv[0], argv);
 		int failure = errno;
 		cmd_fail_text("cannot run %s: %s", argv[0], strerror(failure));
 		_exit(failure == ENOENT ? 127 : 126);
 	}
+	command_pid = pid;
+	if (pid > 0)
+		pass_on_signals();
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
 		return cmd_fail_text("cannot fork: %s", strerror(errno));
 	while (waitpid(pid, status, 0) < 0)

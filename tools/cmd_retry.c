@@ -49,7 +49,7 @@ static int run_retry(const void *options, int argc, char **argv)
 		if (target_collect(argv[i], &list, &err) < 0)
 			return cmd_fail(&err);
 	scoped_client struct client *c = NULL;
-	if (session_open(o->store, &c, &err) < 0)
+	if (session_open_at(o->store, argv[0], &c, &err) < 0)
 		return cmd_fail(&err);
 	size_t forgotten = 0;
 	for (size_t i = 0; i < list.count; i++)
@@ -120,7 +120,7 @@ static int run_cancel(const void *options, int argc, char **argv)
 	if (o->all == (argc > 0))
 		return cmd_usage("ggfs cancel wants either files or --all");
 	scoped_client struct client *c = NULL;
-	int r = session_open_running(o->store, &c, &err);
+	int r = session_open_running(o->store, argc ? argv[0] : NULL, &c, &err);
 	if (r == -ECONNREFUSED) {
 		puts("no service runs: there is nothing to cancel");
 		return EXIT_OK;
@@ -159,7 +159,7 @@ static int run_stop(const void *options, int argc, char **argv)
 	const struct retry_options *o = options;
 	struct error err = ERROR_INIT;
 	scoped_client struct client *c = NULL;
-	int r = session_open_running(o->store, &c, &err);
+	int r = session_open_running(o->store, argc ? argv[0] : NULL, &c, &err);
 	if (r == -ECONNREFUSED) {
 		puts("no service runs");
 		return EXIT_OK;

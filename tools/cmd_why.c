@@ -251,7 +251,7 @@ static int run(const void *options, int argc, char **argv)
 	for (int i = 0; r == 0 && i < argc; i++)
 		r = target_collect(argv[i], &list, &err);
 	if (r == 0)
-		r = session_open(o->store, &c, &err);
+		r = session_open_at(o->store, argv[0], &c, &err);
 	if (r == 0)
 		r = targets_expand(c, &list, &err);
 	json_t *all = o->json ? json_array() : NULL;

@@ -73,14 +73,14 @@ static int option_store(const struct verb_option *o, const char *text, void *opt
 
 static int bad_option(const struct verb *verb, int c, char **argv)
 {
-	/* A long name that getopt refused stands in the argument before optind. */
-	const char *word = argv[optind - 1];
+	/* optopt is a letter, or for a long name 0 or its value; that one stands before optind. */
+	bool is_letter = optopt != 0 && optopt < FIRST_VALUE && optopt != HELP_VALUE;
+	scoped_free char *word =
+	        is_letter ? xformat("-%c", optopt) : xstrdup(argv[optind - 1]);
 	if (c == ':')
 		cmd_usage("%s wants a value; see ggfs %s --help", word, verb->name);
-	else if (strncmp(word, "--", 2) == 0)
-		cmd_usage("no option %s; see ggfs %s --help", word, verb->name);
 	else
-		cmd_usage("no option -%c; see ggfs %s --help", optopt, verb->name);
+		cmd_usage("no option %s; see ggfs %s --help", word, verb->name);
 	return -1;
 }
 

@@ -64,7 +64,7 @@ int run_placeholder(int argc, char **argv)
 	if (r == 0 && !t.lazy)
 		r = error_set(&err, -EINVAL, "%s", t.trouble ? t.trouble : "it is no placeholder");
 	if (r == 0)
-		r = session_open(NULL, &c, &err);
+		r = session_open_at(NULL, path, &c, &err);
 	int fd = r == 0 ? force_one(c, &t, &err) : r;
 	target_release(&t);
 	if (fd >= 0) {

@@ -7,10 +7,17 @@
 
 #include "engine/service/client.h"
 
-/* store NULL: the default. Errors as client_open(). */
+/* The store that is meant: the one named (may be NULL); else that of the mount in which path (NULL
+ * or unresolvable: the working directory) lies, for no other one has its thunks; else the default.
+ * Yours to free. */
+char *session_store(const char *named, const char *path);
+
+/* The session of session_store(). Errors as client_open(). */
+int session_open_at(const char *store, const char *path, struct client **out, struct error *err);
 int session_open(const char *store, struct client **out, struct error *err);
-/* As session_open, but -ECONNREFUSED rather than start a service. */
-int session_open_running(const char *store, struct client **out, struct error *err);
+/* As session_open_at, but -ECONNREFUSED rather than start a service. */
+int session_open_running(const char *store, const char *path, struct client **out,
+                         struct error *err);
 
 static inline void scoped_client_(struct client **c)
 {

@@ -182,13 +182,13 @@ int target_collect(const char *text, struct target_list *list, struct error *err
 		return error_errno(err, "%s", text);
 	if (S_ISDIR(st.st_mode))
 		return collect_below(text, list, err);
-	/* A link that was named is followed: the file it leads to is meant. */
-	scoped_free char *resolved = realpath(text, NULL);
+	/* A link that was named is followed: the file it leads to is meant, and replaced if need be. */
+	struct stat own;
+	bool is_link = lstat(text, &own) == 0 && S_ISLNK(own.st_mode);
+	scoped_free char *resolved = is_link ? realpath(text, NULL) : NULL;
 	int r = target_look(resolved ? resolved : text, &t, err);
 	if (r < 0)
 		return r;
-	free(t.path);
-	t.path = xstrdup(text);
 	append(list, &t);
 	if (!t.lazy && !t.trouble)
 		list->ordinary++;
