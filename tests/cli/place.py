@@ -80,9 +80,12 @@ class Place:
             process.wait()
         for mount in self.mounts():
             self.run("ggfs", "umount", "--lazy", mount["directory"], cwd=self.base)
+            if not mount["pid"]:
+                continue  # left by a crash
             # A namespace that somebody else made meanwhile may keep it.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(mount["pid"], signal.SIGTERM)
+        wait_for(lambda: not self.serving(), "the end of the mounts")
         for store in self.stores:
             self.run("ggfs", "stop", "--store", store, cwd=self.base)
         wait_for(lambda: not self.services(), "the end of the service")
@@ -210,6 +213,9 @@ class Place:
                 if self.base.encode() in words:
                     found.append((int(pid), words))
         return found
+
+    def serving(self):
+        return [pid for pid, words in self.processes() if b"ggfs\0mount\0" in words]
 
     def services(self):
         return [pid for pid, words in self.processes() if b"\0service\0" in words]
