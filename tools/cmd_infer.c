@@ -119,10 +119,14 @@ static void put_standins_in_place(const struct preparation *p)
 {
 	struct error err = ERROR_INIT;
 	if (p->uncovered) {
-		if (cover_enter(p->uncovered, p->standins.stub, &p->standins.programs, &err) == 0)
+		int r = cover_enter(p->uncovered, p->standins.stub, &p->standins.programs, &err);
+		if (r < 0)
+			fprintf(stderr,
+			        "ggfs: tools named by their full path run for real: %s\n",
+			        err.text);
+		/* A wrapper such as ccache reads at once what the covered tool would make. */
+		else if (!p->standins.wrapped)
 			return;
-		fprintf(stderr, "ggfs: tools named by their full path run for real: %s\n",
-		        err.text);
 	}
 	const char *path = getenv("PATH");
 	scoped_free char *first =

@@ -107,6 +107,8 @@ static int make_many(struct thunk_builder *b, bool placeholders)
 		}
 		fflush(stdout);
 	}
+	if (ferror(stdin))
+		return cmd_fail_text("cannot read standard input");
 	return refused ? EXIT_FAILED : EXIT_OK;
 }
 

@@ -13,7 +13,7 @@
 
 enum { STANDINS_MAX = 10000 };
 
-static void add_known(const char *directory, struct strv *names, struct strv *programs)
+static void add_known(const char *directory, struct strv *names, struct standins *found)
 {
 	scoped_dir DIR *dir = opendir(directory);
 	struct dirent *entry;
@@ -25,20 +25,22 @@ static void add_known(const char *directory, struct strv *names, struct strv *pr
 		if (stat(file, &st) < 0 || !S_ISREG(st.st_mode) || access(file, X_OK) < 0 ||
 		    real_tool_is_standin(file))
 			continue;
-		if (!real_tool_is_wrapper(file))
-			strv_add(programs, file);
+		if (real_tool_is_wrapper(file))
+			found->wrapped = true;
+		else
+			strv_add(&found->programs, file);
 		strv_add(names, entry->d_name);
 	}
 }
 
 /* Relative directories of PATH mean something else in each directory: left alone. */
-static void find_known(const char *path, struct strv *names, struct strv *programs)
+static void find_known(const char *path, struct strv *names, struct standins *found)
 {
 	scoped_free char *copy = xstrdup(path ? path : "/usr/bin:/bin");
 	char *rest = copy, *directory;
 	while ((directory = strsep(&rest, ":")))
 		if (*directory == '/')
-			add_known(directory, names, programs);
+			add_known(directory, names, found);
 	strv_sort(names);
 }
 
@@ -61,8 +63,9 @@ int standins_make(const char *store, const char *path, struct standins *out, str
 		                 "%s is neither beside this ggfs nor in ../libexec/ggfs: install "
 		                 "ggfs whole",
 		                 STANDIN_PROGRAM);
-	scoped_strv struct strv names = STRV_INIT, programs = STRV_INIT;
-	find_known(path, &names, &programs);
+	scoped_strv struct strv names = STRV_INIT;
+	scoped(standins_release) struct standins found = { 0 };
+	find_known(path, &names, &found);
 	scoped_free char *made = directory_name(store, stub, &names);
 	int r = make_dirs_at(AT_FDCWD, made, 0700, err);
 	for (size_t i = 0; r == 0 && i < names.count; i++) {
@@ -72,10 +75,10 @@ int standins_make(const char *store, const char *path, struct standins *out, str
 	}
 	if (r < 0)
 		return r;
-	*out = (struct standins){ .directory = steal(&made),
-		                  .stub = steal(&stub),
-		                  .programs = programs };
-	programs = STRV_INIT;
+	found.directory = steal(&made);
+	found.stub = steal(&stub);
+	*out = found;
+	found = (struct standins){ 0 };
 	return 0;
 }
 

@@ -8,12 +8,15 @@
 #ifndef GGFS_TOOLS_STANDINS_H
 #define GGFS_TOOLS_STANDINS_H
 
+#include <stdbool.h>
+
 #include "common/buf.h"
 #include "common/error.h"
 
 struct standins {
 	char *directory;      /* of links, one a name */
 	char *stub;           /* what they link to */
+	bool wrapped;         /* wrappers come before some of them on PATH */
 	struct strv programs; /* the real tools they stand for; wrappers such as ccache left out */
 };
 
