@@ -7,6 +7,7 @@ line counts as one test; so does a program that speaks no TAP, and one that ende
 "not ok" to show for it. Exits 1 when something failed or nothing at all was run.
 """
 import json
+import os
 import re
 import sys
 
@@ -15,6 +16,7 @@ NOT_OK = re.compile(r"^\s*not ok \d+\b(.*)", re.M)
 SKIP = re.compile(r"#\s*skip", re.I)
 OUTPUT_LINES_MAX = 400
 EXIT_SKIPPED = 77
+MUST_WORK = os.environ.get("GGFS_MUST_WORK") == "1"
 
 
 class Tally:
@@ -32,7 +34,14 @@ class Tally:
         good = record["result"] in ("OK", "EXPECTEDFAIL", "SKIP")
         oks = OK.findall(out)
         skipped = sum(1 for line in oks if SKIP.search(line))
-        failed = len(NOT_OK.findall(out))
+        bad = NOT_OK.findall(out)
+        failed = len(bad)
+        # cmocka writes "not ok N # SKIP", which its exit code takes for no failure, but meson does.
+        passed_over = sum(1 for line in bad if SKIP.search(line))
+        if record.get("returncode") == 0 and passed_over == failed and not MUST_WORK:
+            self.passed += len(oks) - skipped
+            self.skipped += skipped + passed_over
+            return True
         if not oks and not failed:
             if record["result"] == "SKIP":
                 self.skipped += 1
