@@ -20,8 +20,8 @@ static int open_directory(const char *path, bool create, struct error *err)
 	int fd = open(path, flags);
 	if (fd < 0 && errno == ENOENT) {
 		if (!create)
-			return error_set(err, -ENOENT, "there is no store at %s: ggfs init makes one",
-					 path);
+			return error_set(err, -ENOENT,
+			                 "there is no store at %s: ggfs init makes one", path);
 		int r = make_dirs_at(AT_FDCWD, path, 0700, err);
 		if (r < 0)
 			return error_prefix(err, r, "cannot create the store %s", path);
@@ -36,10 +36,11 @@ static int check_owner(int fd, const char *path, struct error *err)
 	if (fstat(fd, &st) < 0)
 		return error_errno(err, "cannot look at the store %s", path);
 	if (st.st_uid != geteuid())
-		return error_set(err, -EPERM,
-				 "the store %s belongs to user %u, and you are user %u: set GGFS_STORE "
-				 "to a directory of your own", path, (unsigned)st.st_uid,
-				 (unsigned)geteuid());
+		return error_set(
+		        err, -EPERM,
+		        "the store %s belongs to user %u, and you are user %u: set GGFS_STORE "
+		        "to a directory of your own",
+		        path, (unsigned)st.st_uid, (unsigned)geteuid());
 	return 0;
 }
 
@@ -51,8 +52,8 @@ static int check_mode(int fd, const char *path, struct error *err)
 		return error_errno(err, "cannot look at the store %s", path);
 	if (st.st_mode & 022)
 		return error_set(err, -EPERM,
-				 "others may write in the store %s: if it is sound, chmod 0700 it",
-				 path);
+		                 "others may write in the store %s: if it is sound, chmod 0700 it",
+		                 path);
 	return 0;
 }
 
@@ -108,8 +109,8 @@ static int create_format(int fd, const char *path, uint64_t *version, struct err
 		int r = read_format(fd, path, version, err);
 		if (r == 0 && *version == 0)
 			r = error_set(err, -ENOTEMPTY,
-				      "%s holds other things: a store needs a directory of its own",
-				      path);
+			              "%s holds other things: a store needs a directory of its own",
+			              path);
 		return r;
 	}
 	if (fchmod(fd, 0700) < 0)
@@ -126,23 +127,25 @@ static int check_format(int fd, const char *path, bool create, struct error *err
 	int r = read_format(fd, path, &version, err);
 	if (r == 0 && version == 0) {
 		if (!create)
-			return error_set(err, -ENOENT, "%s is not a store: ggfs init makes one", path);
+			return error_set(err, -ENOENT, "%s is not a store: ggfs init makes one",
+			                 path);
 		r = create_format(fd, path, &version, err);
 	}
 	if (r < 0)
 		return r;
 	if (version > FORMAT_VERSION)
-		return error_set(err, -EPROTO,
-				 "the store %s has format %llu, and this ggfs knows %d: use a newer ggfs",
-				 path, (unsigned long long)version, FORMAT_VERSION);
+		return error_set(
+		        err, -EPROTO,
+		        "the store %s has format %llu, and this ggfs knows %d: use a newer ggfs",
+		        path, (unsigned long long)version, FORMAT_VERSION);
 	return check_mode(fd, path, err);
 }
 
 /*
  * Has ext4 spread the shards of a new directory over the disk instead of keeping them together.
  * Without a journal it passes over inodes deleted in the last minutes one by one; in a part of the
- * disk where a build tree was just removed each new file then costs up to a millisecond. It is a hint:
- * most other filesystems know no such thing, and nothing is lost.
+ * disk where a build tree was just removed each new file then costs up to a millisecond. It is a
+ * hint: most other filesystems know no such thing, and nothing is lost.
  */
 static void spread_shards(int fd, const char *name)
 {
@@ -192,7 +195,7 @@ static void remove_leftovers(int fd)
 }
 
 int store_open_local(const char *path, bool create, enum store_sync sync, struct store **out,
-		     struct error *err)
+                     struct error *err)
 {
 	scoped_fd int fd = open_directory(path, create, err);
 	if (fd < 0)
