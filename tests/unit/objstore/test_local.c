@@ -1,9 +1,14 @@
 /* What only the local directory store promises; what all stores do is in tests/contract/store. */
 #include "tests/lib/test.h"
 
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -401,6 +406,23 @@ static void what_is_being_written_has_no_name_where_that_can_be_had(void **state
 	store_free(s);
 }
 
+/* Elsewhere there is nothing to be asked for, and the store is made all the same. */
+static void shards_of_a_new_store_are_spread_over_an_ext4(void **state)
+{
+	static const char *const names[] = { "objects", "memo" };
+	struct statfs filesystem;
+	struct store *s = open_store(*state);
+	assert_int_equal(fstatfs(store_local_dirfd(s), &filesystem), 0);
+	for (size_t i = 0; i < 2 && filesystem.f_type == EXT4_SUPER_MAGIC; i++) {
+		scoped_fd int dir = openat(store_local_dirfd(s), names[i],
+					   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int flags = 0;
+		assert_int_equal(ioctl(dir, FS_IOC_GETFLAGS, &flags), 0);
+		assert_true(flags & FS_TOPDIR_FL);
+	}
+	store_free(s);
+}
+
 static void fill(const char *directory)
 {
 	scoped_free char *path = xformat("%s/filler", directory);
@@ -479,6 +501,7 @@ int main(void)
 		T(leftovers_of_dead_processes_go_and_those_of_living_ones_stay),
 		T(trees_of_dead_processes_go_whole_and_links_in_them_are_not_followed),
 		T(put_killed_half_way_leaves_no_blob_and_no_file),
+		T(shards_of_a_new_store_are_spread_over_an_ext4),
 		T(what_is_being_written_has_no_name_where_that_can_be_had),
 		T(filesystem_without_unnamed_files_stores_as_well),
 		T(kernel_that_names_files_only_through_proc_stores_as_well),
