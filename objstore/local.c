@@ -29,8 +29,9 @@ int local_trouble(struct error *err, const char *doing, const char *path)
 {
 	if (errno == ENOSPC || errno == EDQUOT)
 		return error_set(err, -ENOSPC,
-				 "cannot %s %s in the store: no space left; free some on its disk, "
-				 "or set GGFS_STORE to a larger one", doing, path);
+		                 "cannot %s %s in the store: no space left; free some on its disk, "
+		                 "or set GGFS_STORE to a larger one",
+		                 doing, path);
 	int r = error_errno(err, "cannot %s %s in the store", doing, path);
 	if (r != -ENOENT)
 		return r;
@@ -60,8 +61,8 @@ static int local_has(void *impl, const struct digest *d, uint64_t *size_bytes, s
 	struct store_object_path path = store_object_path(d);
 	struct stat st;
 	if (fstatat(local->dirfd, path.text, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? absent(err, "blob", d) :
-					 local_trouble(err, "look at", path.text);
+		return errno == ENOENT ? absent(err, "blob", d)
+		                       : local_trouble(err, "look at", path.text);
 	*size_bytes = (uint64_t)st.st_size;
 	return 0;
 }
@@ -83,7 +84,8 @@ static int local_quarantine(void *impl, const struct digest *d, struct error *er
 	snprintf(aside, sizeof(aside), "quarantine/%s", digest_hex(d).text);
 	if (renameat(local->dirfd, path.text, local->dirfd, aside) == 0)
 		return 0;
-	return errno == ENOENT ? absent(err, "blob", d) : local_trouble(err, "move aside", path.text);
+	return errno == ENOENT ? absent(err, "blob", d)
+	                       : local_trouble(err, "move aside", path.text);
 }
 
 /* parent/name as a directory stream; NULL with errno. */
@@ -119,7 +121,7 @@ static int walk_shard(DIR *dir, const char *prefix, store_visit_fn *visit, void 
 }
 
 static int walk(struct local *local, const char *kind, store_visit_fn *visit, void *arg,
-		struct error *err)
+                struct error *err)
 {
 	scoped_dir DIR *top = open_dir(local->dirfd, kind);
 	if (!top)
@@ -146,14 +148,14 @@ static int local_iterate(void *impl, store_visit_fn *visit, void *arg, struct er
 }
 
 static int local_memo_get(void *impl, const struct digest *thunk, struct buf *text,
-			  struct error *err)
+                          struct error *err)
 {
 	struct local *local = impl;
 	struct local_path path = local_path("memo", thunk);
 	scoped_fd int fd = openat(local->dirfd, path.text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? absent(err, "the memo of thunk", thunk) :
-					 local_trouble(err, "open", path.text);
+		return errno == ENOENT ? absent(err, "the memo of thunk", thunk)
+		                       : local_trouble(err, "open", path.text);
 	int r = read_all(fd, text, MEMO_BYTES_MAX);
 	if (r == -EFBIG)
 		return error_set(err, r, "%s in the store is oversized", path.text);
@@ -170,8 +172,8 @@ static int local_memo_remove(void *impl, const struct digest *thunk, struct erro
 	struct local_path path = local_path("memo", thunk);
 	if (unlinkat(local->dirfd, path.text, 0) == 0)
 		return 0;
-	return errno == ENOENT ? absent(err, "the memo of thunk", thunk) :
-				 local_trouble(err, "remove", path.text);
+	return errno == ENOENT ? absent(err, "the memo of thunk", thunk)
+	                       : local_trouble(err, "remove", path.text);
 }
 
 static int local_memo_iterate(void *impl, store_visit_fn *visit, void *arg, struct error *err)

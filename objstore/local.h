@@ -35,6 +35,6 @@ void local_put_discard(void *impl);
 int local_put_clone(void *impl, int fd, struct error *err);
 int local_put_fd(void *impl);
 int local_memo_put(void *impl, const struct digest *thunk, const char *text, size_t len,
-		   struct error *err);
+                   struct error *err);
 
 #endif

@@ -34,7 +34,7 @@ static atomic_uint temporary_count;
 static void next_name(char name[TEMPORARY_NAME_MAX])
 {
 	snprintf(name, TEMPORARY_NAME_MAX, "tmp/%d.%u", (int)getpid(),
-		 atomic_fetch_add(&temporary_count, 1));
+	         atomic_fetch_add(&temporary_count, 1));
 }
 
 static int create_named(struct local_put *put, struct error *err)
@@ -42,7 +42,7 @@ static int create_named(struct local_put *put, struct error *err)
 	for (int i = 0; i < TEMPORARY_TRIES_MAX; i++) {
 		next_name(put->name);
 		put->fd = openat(put->local->dirfd, put->name,
-				 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+		                 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
 		if (put->fd >= 0)
 			return 0;
 		if (errno != EEXIST)
@@ -63,9 +63,9 @@ static struct local_path shard_of(const struct local_path *path)
 static int make_shard(struct local *local, const struct local_path *path, struct error *err)
 {
 	struct local_path shard = shard_of(path);
-	return mkdirat(local->dirfd, shard.text, 0700) < 0 && errno != EEXIST ?
-		       local_trouble(err, "make", shard.text) :
-		       0;
+	return mkdirat(local->dirfd, shard.text, 0700) < 0 && errno != EEXIST
+	               ? local_trouble(err, "make", shard.text)
+	               : 0;
 }
 
 static int open_unnamed(struct local *local, const char *directory)
@@ -110,7 +110,7 @@ void local_put_discard(void *impl)
 DEFINE_SCOPED(scoped_put_, struct local_put, local_put_discard)
 
 static int begin(struct local *local, const struct local_path *path, struct local_put **out,
-		 struct error *err)
+                 struct error *err)
 {
 	scoped_free struct local_put *put = xcalloc(1, sizeof(*put));
 	put->local = local;
@@ -174,8 +174,8 @@ static int rename_if_absent(int dirfd, const char *from, const char *to)
  * has the same bytes. */
 static int name_object(struct local_put *put, const char *to)
 {
-	return put->name[0] ? rename_if_absent(put->local->dirfd, put->name, to) :
-			      link_unnamed(put->local, put->fd, to);
+	return put->name[0] ? rename_if_absent(put->local->dirfd, put->name, to)
+	                    : link_unnamed(put->local, put->fd, to);
 }
 
 /* A rename is what replaces, and wants a name to begin with. */
@@ -209,9 +209,9 @@ static int name_memo(struct local_put *put, const char *to)
 static int finish(struct local_put *put, struct error *err)
 {
 	struct stat st;
-	/* Whatever the umask says: the mode shows through where objects are bound into sandboxes. */
-	if (fstat(put->fd, &st) < 0 ||
-	    ((st.st_mode & 07777) != 0444 && fchmod(put->fd, 0444) < 0))
+	/* Whatever the umask says: the mode shows through where objects are bound into sandboxes.
+	 */
+	if (fstat(put->fd, &st) < 0 || ((st.st_mode & 07777) != 0444 && fchmod(put->fd, 0444) < 0))
 		return local_trouble(err, "set the mode of", called(put));
 	if (put->local->sync == STORE_SYNC_DATA && fdatasync(put->fd) < 0)
 		return local_trouble(err, "flush", called(put));
@@ -220,7 +220,7 @@ static int finish(struct local_put *put, struct error *err)
 
 /* Gives what was written its name, in a directory that may have to be made first. */
 static int finish_as(struct local_put *put, const struct local_path *path,
-		     int name(struct local_put *put, const char *to), struct error *err)
+                     int name(struct local_put *put, const char *to), struct error *err)
 {
 	int r = finish(put, err);
 	if (r < 0)
@@ -271,7 +271,7 @@ int local_put_fd(void *impl)
 }
 
 int local_memo_put(void *impl, const struct digest *thunk, const char *text, size_t len,
-		   struct error *err)
+                   struct error *err)
 {
 	struct local_path path = local_path("memo", thunk);
 	scoped(scoped_put_) struct local_put *put = NULL;

@@ -109,9 +109,14 @@ static void newer_store_is_eproto_and_left_alone(void **state)
 
 static void format_that_cannot_be_understood_is_eproto(void **state)
 {
-	static const char *const wrong[] = { "", "\n", "ggfs-store\n", "ggfs-store 1", "git 1\n",
-					     "ggfs-store 01\n", "ggfs-store 0\n",
-					     "ggfs-store 1 x\n" };
+	static const char *const wrong[] = { "",
+		                             "\n",
+		                             "ggfs-store\n",
+		                             "ggfs-store 1",
+		                             "git 1\n",
+		                             "ggfs-store 01\n",
+		                             "ggfs-store 0\n",
+		                             "ggfs-store 1 x\n" };
 	struct error err;
 	struct store *s;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
@@ -193,8 +198,8 @@ static void object_is_read_only_whatever_the_umask_and_stands_where_its_path_say
 	umask(before);
 	struct store_object_path path = store_object_path(&d);
 	assert_string_equal(
-		path.text,
-		"objects/bd/dd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
+	        path.text,
+	        "objects/bd/dd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
 	assert_int_equal(fstatat(store_local_dirfd(s), path.text, &st, 0), 0);
 	assert_int_equal(st.st_mode, S_IFREG | 0444);
 	assert_int_equal(st.st_size, 3);
@@ -305,8 +310,8 @@ static void trees_of_dead_processes_go_whole_and_links_in_them_are_not_followed(
 	scoped_free char *deep = xformat("%s/%s/usr/lib", (const char *)*state, dead);
 	scoped_free char *file = xformat("%s/usr/lib/libc.so", dead);
 	scoped_free char *link = xformat("%s/%s/usr/outside", (const char *)*state, dead);
-	scoped_free char *living = xformat("%s/tmp/%d.toolchain.7/usr", (const char *)*state,
-					   (int)getppid());
+	scoped_free char *living =
+	        xformat("%s/tmp/%d.toolchain.7/usr", (const char *)*state, (int)getppid());
 	assert_int_equal(make_dirs_at(AT_FDCWD, deep, 0755, NULL), 0);
 	assert_int_equal(make_dirs_at(AT_FDCWD, living, 0755, NULL), 0);
 	write_file(*state, file, "half");
@@ -414,8 +419,8 @@ static void shards_of_a_new_store_are_spread_over_an_ext4(void **state)
 	struct store *s = open_store(*state);
 	assert_int_equal(fstatfs(store_local_dirfd(s), &filesystem), 0);
 	for (size_t i = 0; i < 2 && filesystem.f_type == EXT4_SUPER_MAGIC; i++) {
-		scoped_fd int dir = openat(store_local_dirfd(s), names[i],
-					   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		scoped_fd int dir =
+		        openat(store_local_dirfd(s), names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		int flags = 0;
 		assert_int_equal(ioctl(dir, FS_IOC_GETFLAGS, &flags), 0);
 		assert_true(flags & FS_TOPDIR_FL);
