@@ -171,16 +171,18 @@ class Replacing(unittest.TestCase):
 
     def test_a_directory_where_nothing_can_be_written_says_so_and_keeps_the_placeholder(self):
         self.p.placeholder("echo 1 >o", "o")
-        if os.geteuid() == 0:
-            self.p.run("chattr", "+i", self.p.work)
-            self.addCleanup(self.p.run, "chattr", "-i", self.p.work)
+        script = 'cd "$1" && exec ggfs force o'
+        if os.geteuid() == 0:  # whom a mode does not keep from writing
+            script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && ' + script
+            done = self.p.run("unshare", "--mount", "sh", "-c", script, "sh", self.p.work)
         else:
             os.chmod(self.p.work, 0o500)
             self.addCleanup(os.chmod, self.p.work, 0o700)
-        if os.access(self.p.work, os.W_OK):
-            self.skipTest("nothing here keeps root from writing")
-        self.assertIn("o", self.p.refused(1, "force", "o"))
+            done = self.p.run("sh", "-c", script, "sh", self.p.work)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cannot create", done.stderr)
         self.assertTrue(self.p.is_placeholder("o"))
+        self.assertEqual(self.p.state("o"), "ready")
 
 
 class Executing(unittest.TestCase):

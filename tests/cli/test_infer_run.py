@@ -19,6 +19,20 @@ MAKEFILE = """prog: a.o b.o
 """
 
 
+# As ccache does: the compiler of its own name that comes later on PATH.
+WRAPPER = r"""#!/bin/sh
+name=${0##*/} own=$(cd "$(dirname "$0")" && pwd)
+echo the wrapper was here >&2
+IFS=:
+for directory in $PATH; do
+    if [ "$directory" != "$own" ] && [ -x "$directory/$name" ]; then
+        exec "$directory/$name" "$@"
+    fi
+done
+exit 127
+"""
+
+
 @unittest.skipIf(why_no_mount(), why_no_mount())
 class Inferring(unittest.TestCase):
     def setUp(self):
@@ -98,22 +112,31 @@ class Inferring(unittest.TestCase):
         self.p.ok("infer", "make", env=env)
         self.assertEqual(self.p.run("./prog", env=env).returncode, 42)
 
-    @unittest.skipUnless(shutil.which("ccache"), "ccache is not installed")
-    def test_a_compiler_behind_ccache_on_path_is_inferred(self):
+    def behind(self, wrapper):
+        """Builds with gcc a link to wrapper, first on PATH."""
         wrappers = os.path.join(self.p.base, "wrappers")
         os.mkdir(wrappers)
         for name in ("gcc", "cc"):
-            os.symlink(shutil.which("ccache"), os.path.join(wrappers, name))
+            os.symlink(wrapper, os.path.join(wrappers, name))
         self.p.env.update(PATH=wrappers + ":" + self.p.env["PATH"],
-                          CCACHE_DIR=os.path.join(self.p.base, "ccache"))
+                          CCACHE_DIR=os.path.join(self.p.base, "cache"))
         self.p.mount()
         self.p.ok("infer", "make")
         self.assertEqual([self.p.state(n) for n in ("a.o", "b.o", "prog")], ["unforced"] * 3)
         self.assertEqual(self.p.run("./prog").returncode, 42)
         # What runs for real goes through it.
-        done = self.p.ggfs("infer", "--verbose", "gcc", "--version")
+        done = self.p.ggfs("infer", "--verbose", "gcc", "-print-file-name=libc.so")
         self.assertEqual(done.returncode, 0)
-        self.assertIn(b"gcc", done.stdout)
+        self.assertTrue(done.stdout.startswith(b"/"), done.stdout)
+        return done.stderr
+
+    def test_a_compiler_behind_a_wrapper_on_path_is_inferred_and_else_run_through_it(self):
+        wrapper = self.p.write("../bin/ccache", WRAPPER, 0o755)
+        self.assertIn(b"the wrapper was here", self.behind(wrapper))
+
+    def test_a_compiler_behind_ccache_itself_is_inferred(self):
+        if shutil.which("ccache"):  # not everybody has it; the test before stands for it
+            self.behind(shutil.which("ccache"))
 
     def test_names_with_spaces_and_other_bytes_are_inferred(self):
         self.p.mount()
