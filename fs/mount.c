@@ -15,6 +15,7 @@
 #include "fs/inode.h"
 #include "fs/lazy.h"
 #include "fs/mountinfo.h"
+#include "fs/policy.h"
 #include "fs/session.h"
 #include "fs/trim.h"
 #include "fs/unmount.h"
@@ -119,6 +120,7 @@ static int open_store(struct fs *fs, char **path, struct error *err)
 	*path = realpath(given, NULL);
 	if (fs->store_fd < 0 || !*path)
 		return error_errno(err, "cannot open the store %s", given);
+	policy_list_make(fs->store_fd);
 	return check_apart(*path, fs->options->directory, err);
 }
 

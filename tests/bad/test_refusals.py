@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Stores and directories that ggfs must not take, and many that come at once."""
+import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -84,6 +86,24 @@ class Mounts(Case):
         p = self.p
         self.assertIn("not a mount", p.refused(1, "umount", p.work, cwd=p.base))
         self.assertIn("not a mount", p.refused(1, "umount", "/proc", cwd=p.base))
+
+    @unittest.skipIf(why_no_mount(), why_no_mount())
+    def test_a_program_that_only_looks_makes_nothing_until_it_is_taken_off_the_list(self):
+        p = self.p
+        p.placeholder("echo x >o")
+        p.mount()
+        looker = os.path.join(p.base, "clamd")
+        shutil.copy(shutil.which("cat"), looker)
+        refused = p.run(looker, "o")
+        self.assertNotEqual(0, refused.returncode)
+        self.assertIn(os.strerror(errno.EDEADLK).encode(), refused.stderr)
+        self.assertEqual(0, p.functions_run())
+        allowed = p.run(looker, "o", env=dict(p.env, GGFS_FORCE="on"))
+        self.assertEqual(b"x\n", allowed.stdout)
+        p.placeholder("echo y >p", "p")
+        with open(os.path.join(p.store, "noforce"), "w", encoding="ascii"):
+            pass
+        self.assertEqual(b"y\n", p.run(looker, "p").stdout)
 
     @unittest.skipIf(os.geteuid() != 0, "only root can become somebody else")
     def test_without_access_to_the_device_it_is_said_what_to_do(self):

@@ -35,6 +35,19 @@ static void a_block_cut_off_anywhere_is_read_within_its_bounds(void **state)
 	}
 }
 
+static void programs_that_only_look_are_known_by_their_line(void **state)
+{
+	static const char list[] = "# comment\nclamd # a scanner\n\ntracker-*\na-name-longer-than-15\n";
+	(void)state;
+	assert_true(policy_only_looks(list, sizeof(list) - 1, "clamd"));
+	assert_true(policy_only_looks(list, sizeof(list) - 1, "tracker-miner"));
+	assert_true(policy_only_looks(list, sizeof(list) - 1, "a-name-longer-t"));
+	assert_false(policy_only_looks(list, sizeof(list) - 1, "clam"));
+	assert_false(policy_only_looks(list, sizeof(list) - 1, "comment"));
+	assert_false(policy_only_looks(list, sizeof(list) - 1, ""));
+	assert_false(policy_only_looks("", 0, "clamd"));
+}
+
 static void the_asker_is_named_also_when_it_is_gone(void **state)
 {
 	char asker[POLICY_ASKER_SIZE];
@@ -52,6 +65,7 @@ int main(void)
 		cmocka_unit_test(each_value_is_understood),
 		cmocka_unit_test(what_is_absent_or_unknown_is_the_mounts),
 		cmocka_unit_test(a_block_cut_off_anywhere_is_read_within_its_bounds),
+		cmocka_unit_test(programs_that_only_look_are_known_by_their_line),
 		cmocka_unit_test(the_asker_is_named_also_when_it_is_gone),
 	};
 	return cmocka_run_group_tests_name("fs policy", tests, NULL, NULL);
