@@ -124,7 +124,8 @@ class Mounts(Case):
         self.assertEqual(1, done.returncode)
         self.assertIn(b"/dev/fuse", done.stderr)
         subprocess.run(["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups",
-                        "ggfs", "stop"], env=env, cwd="/", check=False, timeout=60)
+                        "ggfs", "stop"], env=env, cwd="/", stdout=subprocess.DEVNULL, check=False,
+                       timeout=60)
 
 
 if __name__ == "__main__":
