@@ -52,11 +52,13 @@ extern const struct verb verb_cancel, verb_cat, verb_describe, verb_doctor, verb
         verb_hash, verb_infer, verb_init, verb_log, verb_mount, verb_mounts, verb_noforce,
         verb_retry, verb_service, verb_status, verb_stop, verb_thunk, verb_umount, verb_why;
 
+#define OPTION_STORE_HELP "the store; else the mount's, else $GGFS_STORE, else ~/.cache/ggfs"
+
 /* The usual options; struct s must have the member. */
 #define OPTION_STORE(s)                                                                            \
 	{                                                                                          \
 		"store", 's', OPTION_TEXT, "DIR", offsetof(struct s, store),                       \
-		        "the store; else the mount's, else $GGFS_STORE, else ~/.cache/ggfs"                          \
+		        OPTION_STORE_HELP                                                          \
 	}
 #define OPTION_JSON(s)                                                                             \
 	{                                                                                          \
