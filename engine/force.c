@@ -72,7 +72,7 @@ static void start_ready(struct force *force)
 	struct forcer *f = force->forcer;
 	const struct ref *ref = &force->ref;
 	struct error err = ERROR_INIT;
-	int r = store_has(f->store, &ref->digest, NULL, &err);
+	int r = ref_here(f, ref, &err);
 	if (r == -ENOENT)
 		force->failure = failure_new(
 		        &ref->digest, EIO,

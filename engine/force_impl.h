@@ -251,6 +251,9 @@ int ref_step(struct forcer *f, const struct memo *memo, const struct ref *ref, s
 
 void node_step(struct node *n);    /* NODE_NEW */
 void node_resolve(struct node *n); /* NODE_WAITING, nothing pending */
+/* Whether the bytes of ref, which is no thunk, are in the store in their full size: 0; -ENOENT absent;
+ * -EBADMSG of another size. What a power loss cut short is put aside then, so that it is made again. */
+int ref_here(struct forcer *f, const struct ref *ref, struct error *err);
 /* Whether the memo of this thunk can be relied on: it is there and so is all it promises. */
 bool memo_usable(struct forcer *f, const struct digest *thunk, struct memo *out);
 /* The resolved form of a manifest if it is known, else NULL. */

@@ -160,7 +160,9 @@ static void look_ready(struct forcer *f, const struct ref *ref, struct force_loo
 	look->ref = REF_INIT;
 	ref_copy(&look->ref, ref);
 	look->size_guess = ref->size_bytes;
-	look->local = store_has(f->store, &ref->digest, NULL, NULL) == 0;
+	uint64_t size_bytes;
+	look->local = store_has(f->store, &ref->digest, &size_bytes, NULL) == 0 &&
+	              size_bytes == ref->size_bytes;
 }
 
 static void look_unmade(struct forcer *f, const struct digest *thunk, struct force_look *look)

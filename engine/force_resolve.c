@@ -6,6 +6,19 @@
 #include "common/log.h"
 #include "engine/force_impl.h"
 
+int ref_here(struct forcer *f, const struct ref *ref, struct error *err)
+{
+	uint64_t size_bytes;
+	int r = store_has(f->store, &ref->digest, &size_bytes, err);
+	if (r < 0 || size_bytes == ref->size_bytes)
+		return r;
+	r = store_verify(f->store, &ref->digest, err);
+	return r < 0 ? r
+	             : error_set(err, -EBADMSG, "the blob %s has %llu bytes, not %llu",
+	                         digest_hex(&ref->digest).text, (unsigned long long)size_bytes,
+	                         (unsigned long long)ref->size_bytes);
+}
+
 bool memo_usable(struct forcer *f, const struct digest *thunk, struct memo *out)
 {
 	struct error err = ERROR_INIT;
@@ -19,7 +32,7 @@ bool memo_usable(struct forcer *f, const struct digest *thunk, struct memo *out)
 	}
 	for (size_t i = 0; i < memo.count; i++) {
 		const struct ref *ref = &memo.outputs[i].ref;
-		if (ref->kind != REF_THUNK && store_has(f->store, &ref->digest, NULL, NULL) < 0)
+		if (ref->kind != REF_THUNK && ref_here(f, ref, NULL) < 0)
 			return false;
 	}
 	*out = memo;

@@ -177,7 +177,7 @@ static bool step_output(struct node *n, struct want *w, struct ref *next)
 	}
 	/* Outputs themselves were looked for when the memo was; what is in a tree was not. */
 	if (r == 0 && w->ref.selection && next->kind != REF_THUNK) {
-		r = store_has(f->store, &next->digest, NULL, &err);
+		r = ref_here(f, next, &err);
 		if (r < 0)
 			ref_release(next);
 	}

@@ -217,12 +217,16 @@ void lazy_remember_reason(struct inode *inode, const char *reason)
 bool lazy_ready_object(struct fs *fs, struct inode *inode, struct digest *object)
 {
 	struct stat st;
+	uint64_t size_bytes = 0;
 	pthread_mutex_lock(&inode->lock);
 	bool ready = is_ready(inode);
-	if (ready)
+	if (ready) {
 		*object = inode->lazy->object;
+		size_bytes = inode->lazy->size_bytes;
+	}
 	pthread_mutex_unlock(&inode->lock);
-	return ready && object_stat(fs, object, &st) == 0;
+	/* A power loss may have cut it short: then the service makes it again. */
+	return ready && object_stat(fs, object, &st) == 0 && (uint64_t)st.st_size == size_bytes;
 }
 
 bool lazy_look_is_fresh(struct fs *fs, struct inode *inode)

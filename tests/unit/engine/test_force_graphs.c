@@ -266,6 +266,28 @@ static void damage(struct fixture *x, const struct digest *blob)
 	assert_int_equal(write_full(fd, "X", 1), 0);
 }
 
+/* As a power loss may leave it. */
+static void a_result_that_was_cut_short_is_made_again(void **state)
+{
+	struct fixture *x = *state;
+	struct error err = ERROR_INIT;
+	scoped_ref struct ref t = simple_thunk(x, "join", "t");
+	free(force_bytes(x, &t));
+	struct digest blob = output_blob(x, &t);
+	struct store_object_path path = store_object_path(&blob);
+	int dirfd = store_local_dirfd(x->store);
+	assert_int_equal(fchmodat(dirfd, path.text, 0644, 0), 0);
+	scoped_fd int fd = openat(dirfd, path.text, O_WRONLY | O_TRUNC);
+	assert_true(fd >= 0);
+	struct force_look look;
+	assert_ok(forcer_look(x->forcer, &t, &look, &err));
+	assert_false(look.state == STATE_READY && look.local);
+	force_look_release(&look);
+	scoped_free char *bytes = force_bytes(x, &t);
+	assert_string_equal(bytes, "t()");
+	assert_int_equal(fake_runs(&x->fake, "t"), 2);
+}
+
 static void a_broken_input_is_made_again(void **state)
 {
 	struct fixture *x = *state;
@@ -564,6 +586,7 @@ int main(void)
 		FORCE_TEST(a_failure_below_a_chain_of_100000_reaches_its_top),
 		FORCE_TEST(cancelling_and_asking_go_along_answers),
 		FORCE_TEST(a_memo_whose_blob_is_gone_is_no_memo),
+		FORCE_TEST(a_result_that_was_cut_short_is_made_again),
 		FORCE_TEST(a_broken_input_is_made_again),
 		FORCE_TEST(a_broken_input_behind_an_answer_is_made_again),
 		FORCE_TEST(a_file_gone_from_a_directory_output_is_made_again),
