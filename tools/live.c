@@ -57,6 +57,10 @@ void live_progress(void *arg, const struct client_progress *progress)
 {
 	struct live *l = arg;
 	l->counts = progress->counts;
+	/* The service counts now and then only, so what came with a start may be from before it. */
+	if (progress->event && progress->event->kind == FORCE_EVENT_STARTED &&
+	    l->counts.running == 0)
+		l->counts.running = 1;
 	if (progress->event)
 		show_event(l, progress->event);
 	if (l->terminal)
