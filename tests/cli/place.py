@@ -62,6 +62,7 @@ class Place:
         os.mkdir(self.work)
         self.stores = [self.store]
         self.started = []
+        self.terminals = []  # processes not waited for yet
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith("GGFS_") and k not in DROPPED}
         self.env.update(GGFS_STORE=self.store, LC_ALL="C.UTF-8",
@@ -78,6 +79,9 @@ class Place:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        for pid in self.terminals:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         for mount in self.mounts():
             self.run("ggfs", "umount", "--lazy", mount["directory"], cwd=self.base)
             if not mount["pid"]:

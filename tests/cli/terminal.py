@@ -15,6 +15,8 @@ class Terminal:
         if self.pid == 0:
             os.chdir(p.work)
             os.execvpe(argv[0], argv, p.env)
+        self.waited_for = p.terminals
+        self.waited_for.append(self.pid)
 
     def _read(self, timeout):
         if not select.select([self.fd], [], [], timeout)[0]:
@@ -42,5 +44,6 @@ class Terminal:
             if time.monotonic() > end:
                 os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
+        self.waited_for.remove(self.pid)
         os.close(self.fd)
         return status

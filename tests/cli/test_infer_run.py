@@ -67,7 +67,7 @@ class Inferring(unittest.TestCase):
         self.p.mount()
         self.assertEqual(self.p.ggfs("infer", "sh", "-c", "exit 77").returncode, 77)
         self.assertEqual(self.p.ggfs("infer", "make", "nothing-such").returncode, 2)
-        self.assertEqual(self.p.ggfs("infer", "no-such-program").returncode, 127)
+        self.assertEqual(self.p.ggfs("infer", "./no-such-program").returncode, 127)
 
     def test_ctrl_c_ends_make_and_infer_by_the_signal_and_leaves_nothing(self):
         self.p.mount()
