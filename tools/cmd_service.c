@@ -40,16 +40,14 @@ static int service_run(const void *given, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	scoped_free char *store = o->store ? xstrdup(o->store) : client_default_store();
-	scoped_free char *log = xformat("%s/service/log", store);
 	struct server_options options = {
 		.store = store,
 		.jobs = o->jobs,
 		.idle_ms = o->idle,
 		.ready_fd = o->ready_fd ? (int)o->ready_fd : -1,
+		.log = o->ready_fd ? "ggfs service" : NULL,
 	};
 	struct error err = ERROR_INIT;
-	if (o->ready_fd)
-		log_open(log, "ggfs service"); /* a new store has no place for it yet */
 	int r = server_run(&options, &err);
 	if (r < 0)
 		tell_starter(o->ready_fd, r, &err);

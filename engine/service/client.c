@@ -22,16 +22,6 @@ char *client_default_store(void)
 	return xformat("%s/.cache/ggfs", home && *home ? home : "/");
 }
 
-/* A service's working directory is elsewhere: it must be told an absolute path. */
-static char *absolute(char *path)
-{
-	if (path[0] == '/')
-		return path;
-	scoped_free char *relative = path;
-	scoped_free char *cwd = getcwd(NULL, 0);
-	return xformat("%s/%s", cwd ? cwd : "", relative);
-}
-
 static char *copy_or_null(const char *text)
 {
 	return text ? xstrdup(text) : NULL;
@@ -40,7 +30,7 @@ static char *copy_or_null(const char *text)
 int client_open(const struct client_options *options, struct client **out, struct error *err)
 {
 	struct client *c = xcalloc(1, sizeof(*c));
-	c->store = absolute(options->store ? xstrdup(options->store) : client_default_store());
+	c->store = start_store(options);
 	c->service = copy_or_null(options->service);
 	c->version = copy_or_null(options->version);
 	c->options = (struct client_options){ .store = c->store,
@@ -108,6 +98,13 @@ int client_send(struct client *c, const struct buf *frame, int fd, struct error 
 	return conn_send(&c->conn, &bytes, copy, err);
 }
 
+int client_lost(const struct client *c, struct error *err)
+{
+	return error_set(err, -ECONNRESET,
+	                 "the service ended %d times in the middle of this; see %s/service/log",
+	                 CLIENT_TRIES_MAX, c->store);
+}
+
 /* Waits for the frame that answers id; others (leftovers of a withdrawn force) are passed over. */
 static int await(struct client *c, uint32_t id, struct reply *out, struct error *err)
 {
@@ -143,9 +140,11 @@ int client_call(struct client *c, struct buf *frame, uint32_t id, int fd, enum m
 		r = client_send(c, frame, fd, err);
 		if (r == 0)
 			r = await(c, id, out, err);
-		if (r < 0)
+		if (r < 0 && r != -EMSGSIZE)
 			client_disconnect(c);
 	}
+	if (r == -ECONNRESET)
+		r = client_lost(c, err);
 	if (r == 0 && out->type == MESSAGE_ERROR)
 		r = message_error_decode(out->payload.data, out->payload.len, err);
 	else if (r == 0 && out->type != want)

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "common/io.h"
 #include "engine/service/client_impl.h"
 
 enum { INTERRUPT_POLL_MS = 100, COMM_MAX = 64 };
@@ -14,6 +15,7 @@ struct waiting {
 	bool *answered;
 	size_t count;
 	uint32_t id;
+	int64_t due_ms; /* on the monotonic clock; 0: none */
 	int first_failure;
 	struct force_counts counts; /* as last heard */
 };
@@ -70,6 +72,15 @@ static int take_result(struct waiting *w, const char *payload, size_t len, struc
 	return 0;
 }
 
+/* The last frame may not come before the answers: 1. */
+static int all_answered(const struct waiting *w, struct error *err)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (!w->answered[i])
+			return error_set(err, -EPROTO, "the service does not answer target %zu", i);
+	return 1;
+}
+
 /* One frame; 1 when it was the last. */
 static int take_frame(struct waiting *w, const struct wire_header *header, const char *payload,
                       size_t len, struct error *err)
@@ -82,7 +93,7 @@ static int take_frame(struct waiting *w, const struct wire_header *header, const
 	case MESSAGE_RESULT:
 		return take_result(w, payload, len, err);
 	case MESSAGE_OK:
-		return 1;
+		return all_answered(w, err);
 	case MESSAGE_ERROR:
 		return message_error_decode(payload, len, err);
 	default:
@@ -144,6 +155,13 @@ static int wait_for_end(struct waiting *w, struct error *err)
 	}
 }
 
+/* The deadline counts from the first asking, however often it is asked again. */
+static int64_t left_ms(const struct waiting *w)
+{
+	int64_t left = w->due_ms - now_ms();
+	return w->due_ms == 0 ? 0 : left > 0 ? left : 1;
+}
+
 static void encode_request(struct waiting *w, const struct ref *refs, struct buf *frame)
 {
 	scoped_free char *asker = asker_name();
@@ -153,7 +171,7 @@ static void encode_request(struct waiting *w, const struct ref *refs, struct buf
 		.jobs = w->options->jobs,
 		.engine = (char *)(uintptr_t)w->options->engine,
 		.asker = asker,
-		.deadline_ms = w->options->deadline_ms,
+		.deadline_ms = left_ms(w),
 		.priority = PRIORITY_BATCH,
 		.keep_going = w->options->keep_going,
 		.events = w->options->progress != NULL,
@@ -177,18 +195,23 @@ int client_force(struct client *c, const struct ref *refs, size_t count,
 		             .results = results,
 		             .answered = answered,
 		             .count = count };
-	scoped_buf struct buf frame = BUF_INIT;
-	encode_request(&w, refs, &frame);
+	if (options->deadline_ms > 0 && options->deadline_ms <= MESSAGE_DEADLINE_MAX_MS)
+		w.due_ms = now_ms() + options->deadline_ms;
 	int r = -ECONNRESET;
 	/* Asked anew after a loss: what was done meanwhile is memoised, so nothing runs twice. */
 	for (int i = 0; i < CLIENT_TRIES_MAX && r == -ECONNRESET; i++) {
+		scoped_buf struct buf frame = BUF_INIT;
 		w.first_failure = 0;
+		memset(answered, 0, count * sizeof(*answered));
+		encode_request(&w, refs, &frame);
 		r = client_send(c, &frame, -1, err);
 		if (r == 0)
 			r = wait_for_end(&w, err);
-		if (r < 0)
+		if (r < 0 && r != -EMSGSIZE)
 			client_disconnect(c);
 	}
+	if (r == -ECONNRESET)
+		client_lost(c, err);
 	for (size_t i = 0; r < 0 && i < count; i++)
 		client_force_result_release(&results[i]);
 	return r < 0 ? r : w.first_failure;

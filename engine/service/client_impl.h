@@ -34,8 +34,10 @@ size_t client_begin(struct client *c, struct buf *b, enum message_type type, uin
 int client_connect(struct client *c, struct error *err);
 void client_disconnect(struct client *c);
 /* Sends a copy of the frame, with fd (stays the caller's, -1: none); connects first. Does not
- * retry: -ECONNRESET tells that the connection is lost. */
+ * retry: -ECONNRESET tells that the connection is lost, -EMSGSIZE that nothing was sent. */
 int client_send(struct client *c, const struct buf *frame, int fd, struct error *err);
+/* What to say when CLIENT_TRIES_MAX connections were lost; -ECONNRESET. */
+int client_lost(const struct client *c, struct error *err);
 
 /*
  * The whole of a request: sends, waits for the answer with this id, and does both again when the

@@ -88,6 +88,13 @@ int conn_flush(struct conn *c, struct error *err)
 
 int conn_send(struct conn *c, struct buf *bytes, int fd, struct error *err)
 {
+	if (bytes->len > WIRE_FRAME_MAX + WIRE_LENGTH_SIZE) {
+		int r = error_set(err, -EMSGSIZE, "a message of %zu bytes is larger than %d",
+		                  bytes->len, WIRE_FRAME_MAX);
+		scoped_close_(&fd);
+		buf_release(bytes);
+		return r;
+	}
 	struct conn_frame *frame = xcalloc(1, sizeof(*frame));
 	frame->fd = fd;
 	frame->bytes = buf_steal(bytes, &frame->len);
@@ -167,7 +174,7 @@ int conn_next(struct conn *c, struct wire_header *header, const char **payload, 
 	const char *at = c->in.data + c->in_at;
 	if (!wire_header_decode(at, header))
 		return error_set(err, -EBADMSG, "a frame's header is malformed");
-	size_t whole = (size_t)header->length + 4;
+	size_t whole = (size_t)header->length + WIRE_LENGTH_SIZE;
 	if (have < whole) {
 		buf_reserve(&c->in, whole - have);
 		return 0;

@@ -4,7 +4,8 @@
  * drives (service, link): on a blocking socket nothing is ever left unsent.
  *
  * Threads: one owner at a time. Errors: -ECONNRESET the other side is gone, -EBADMSG it does not
- * speak our protocol, -ENOBUFS it does not read what it asked for.
+ * speak our protocol, -ENOBUFS it does not read what it asked for, -EMSGSIZE nothing was sent since
+ * the frame is larger than WIRE_FRAME_MAX.
  */
 #ifndef GGFS_ENGINE_SERVICE_CONN_H
 #define GGFS_ENGINE_SERVICE_CONN_H

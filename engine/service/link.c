@@ -2,63 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "common/io.h"
 #include "common/log.h"
-#include "common/loop.h"
-#include "engine/service/conn.h"
-#include "engine/service/messages.h"
+#include "engine/service/link_impl.h"
 #include "engine/service/start.h"
-
-enum { RETRY_FIRST_MS = 50, RETRY_MOST_MS = 1000 };
-
-enum asked_kind { ASKED_FORCE, ASKED_LOOK };
-
-/*
- * One request, from its asking to its answer. A struct link_force * that callers hold is its
- * id in disguise and never looked through, so a late withdrawal finds nothing instead of
- * something freed.
- */
-struct asked {
-	struct asked *next;
-	struct link *link;
-	enum asked_kind kind;
-	uint32_t id;
-	struct ref ref;
-	char *asker;
-	int64_t deadline_ms;
-	force_done_fn *done;
-	link_look_fn *look;
-	void *arg;
-};
-
-struct link {
-	struct link_options options; /* its strings and descriptor are the link's own */
-	char *mountpoint, *store, *service, *version;
-	struct loop *loop;
-	pthread_t thread, connector;
-	atomic_bool closing;
-	_Atomic uint32_t last_id;
-
-	pthread_mutex_t lock; /* guards asked */
-	struct asked *asked;  /* forces and looks not answered */
-
-	/* The loop's thread only: */
-	bool connected, was_connected, connecting;
-	struct conn conn;
-	struct loop_watch *watch;
-	struct loop_timer *timer;
-	int64_t retry_ms;
-	/* Handed over by the connector thread, read after it was joined. */
-	int connect_code;
-	struct conn fresh;
-};
-
-static void begin_connecting(void *arg);
 
 static void asked_free(struct asked *a)
 {
@@ -67,8 +16,7 @@ static void asked_free(struct asked *a)
 	free(a);
 }
 
-/* Takes the request with this id off the list; NULL when it is not (any more) there. */
-static struct asked *take(struct link *l, uint32_t id)
+struct asked *link_take(struct link *l, uint32_t id)
 {
 	pthread_mutex_lock(&l->lock);
 	struct asked **at = &l->asked;
@@ -81,8 +29,21 @@ static struct asked *take(struct link *l, uint32_t id)
 	return found;
 }
 
-static void answer_force(struct asked *a, int code, const struct ref *ref, const char *reason,
-                         const struct digest *failed, bool memoised)
+struct asked *link_take_first(struct link *l, link_fits_fn *fits)
+{
+	pthread_mutex_lock(&l->lock);
+	struct asked **at = &l->asked;
+	while (*at && !fits(l, *at))
+		at = &(*at)->next;
+	struct asked *found = *at;
+	if (found)
+		*at = found->next;
+	pthread_mutex_unlock(&l->lock);
+	return found;
+}
+
+void link_answer_force(struct asked *a, int code, const struct ref *ref, const char *reason,
+                       const struct digest *failed, bool memoised)
 {
 	struct force_answer answer = {
 		.code = code, .ref = ref, .reason = reason, .memoised = memoised
@@ -93,262 +54,51 @@ static void answer_force(struct asked *a, int code, const struct ref *ref, const
 	asked_free(a);
 }
 
-static void answer_look(struct asked *a, int code, const struct force_look *look)
+void link_answer_look(struct asked *a, int code, const struct force_look *look)
 {
 	a->look(a->arg, code, look);
 	asked_free(a);
 }
 
-/* Looks never wait for the service to come back. */
-static void answer_looks_away(struct link *l)
+/* --- deadlines ----------------------------------------------------------------------------------
+ */
+
+static bool is_overdue(const struct link *l, const struct asked *a)
 {
-	for (;;) {
-		pthread_mutex_lock(&l->lock);
-		struct asked *a = l->asked;
-		while (a && a->kind != ASKED_LOOK)
-			a = a->next;
-		uint32_t id = a ? a->id : 0;
-		pthread_mutex_unlock(&l->lock);
-		if (!id)
-			return;
-		a = take(l, id);
-		if (a)
-			answer_look(a, -EAGAIN, NULL);
-	}
+	(void)l;
+	return a->due_ms != 0 && now_ms() >= a->due_ms + LINK_SWEEP_GRACE_MS;
 }
 
-static void lose_connection(struct link *l)
-{
-	if (!l->connected)
-		return;
-	l->connected = false;
-	loop_unwatch(l->watch);
-	conn_release(&l->conn);
-	answer_looks_away(l);
-	if (!atomic_load(&l->closing))
-		begin_connecting(l);
-}
-
-static void link_send(struct link *l, struct buf *frame, int fd)
-{
-	if (conn_send(&l->conn, frame, fd, NULL) < 0)
-		lose_connection(l);
-	else
-		loop_watch_events(l->watch, EPOLLIN | (conn_pending(&l->conn) ? EPOLLOUT : 0));
-}
-
-static void encode_asked(const struct asked *a, struct buf *frame)
-{
-	size_t mark;
-	if (a->kind == ASKED_FORCE) {
-		struct message_force m = { .refs = (struct ref *)(uintptr_t)&a->ref,
-			                   .count = 1,
-			                   .asker = a->asker,
-			                   .deadline_ms = a->deadline_ms,
-			                   .priority = PRIORITY_READER };
-		mark = wire_begin(frame, MESSAGE_FORCE, a->id);
-		message_force_encode(frame, &m);
-	} else {
-		mark = wire_begin(frame, MESSAGE_LOOK, a->id);
-		wire_ref(frame, &a->ref);
-	}
-	wire_end(frame, mark);
-}
-
-static void on_result(struct link *l, uint32_t id, const char *payload, size_t len)
-{
-	uint32_t index;
-	struct client_force_result result;
-	struct error err = ERROR_INIT;
-	struct asked *a = take(l, id);
-	if (!a)
-		return;
-	if (message_result_decode(payload, len, &index, &result, &err) < 0) {
-		answer_force(a, -EIO, NULL, err.text, NULL, false);
-		return;
-	}
-	answer_force(a, result.code, &result.ref, result.reason, &result.failed, result.memoised);
-	client_force_result_release(&result);
-}
-
-static void on_look(struct link *l, uint32_t id, const char *payload, size_t len)
-{
-	struct force_look look;
-	struct asked *a = take(l, id);
-	if (!a)
-		return;
-	if (a->kind == ASKED_FORCE) {
-		answer_force(a, -EIO, NULL, "the service answers a force with a look", NULL, false);
-	} else if (message_look_decode(payload, len, &look, NULL) < 0) {
-		answer_look(a, -EBADMSG, NULL);
-	} else {
-		answer_look(a, 0, &look);
-		force_look_release(&look);
-	}
-}
-
-static void on_error(struct link *l, uint32_t id, const char *payload, size_t len)
-{
-	struct error err = ERROR_INIT;
-	int code = message_error_decode(payload, len, &err);
-	struct asked *a = take(l, id);
-	if (!a)
-		return;
-	if (a->kind == ASKED_FORCE)
-		answer_force(a, code, NULL, err.text, NULL, false);
-	else
-		answer_look(a, code, NULL);
-}
-
-static void on_settled(struct link *l, const char *payload, size_t len)
-{
-	struct wire_reader in = wire_reader(payload, len);
-	struct digest thunk;
-	wire_get_digest(&in, &thunk);
-	int code = (int)wire_get_i64(&in);
-	if (wire_done(&in, NULL) == 0 && l->options.settled)
-		l->options.settled(l->options.arg, &thunk, code);
-}
-
-static void on_frame(struct link *l, const struct wire_header *header, const char *payload,
-                     size_t len)
-{
-	if (header->type == MESSAGE_RESULT)
-		on_result(l, header->id, payload, len);
-	else if (header->type == MESSAGE_ANSWER)
-		on_look(l, header->id, payload, len);
-	else if (header->type == MESSAGE_ERROR)
-		on_error(l, header->id, payload, len);
-	else if (header->type == MESSAGE_SETTLED)
-		on_settled(l, payload, len);
-}
-
-static void on_event(void *arg, uint32_t events)
-{
-	struct link *l = arg;
-	int r = events & EPOLLOUT ? conn_flush(&l->conn, NULL) : 0;
-	if (r == 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		r = conn_receive(&l->conn, NULL);
-	while (r == 0 && l->connected) {
-		struct wire_header header;
-		const char *payload;
-		size_t len;
-		r = conn_next(&l->conn, &header, &payload, &len, NULL);
-		if (r <= 0)
-			break;
-		on_frame(l, &header, payload, len);
-		r = 0;
-	}
-	if (r < 0 && r != -EAGAIN)
-		lose_connection(l);
-	else if (l->connected)
-		loop_watch_events(l->watch, EPOLLIN | (conn_pending(&l->conn) ? EPOLLOUT : 0));
-}
-
-static void send_mount(struct link *l)
-{
-	struct buf frame = BUF_INIT;
-	size_t mark = wire_begin(&frame, MESSAGE_MOUNT, atomic_fetch_add(&l->last_id, 1) + 1);
-	wire_string(&frame, l->mountpoint);
-	wire_end(&frame, mark);
-	link_send(l, &frame, fcntl(l->options.backing_fd, F_DUPFD_CLOEXEC, 0));
-}
-
-/* Encodes the request with this id; false when it is not (any more) asked. */
-static bool encode_if_asked(struct link *l, uint32_t id, struct buf *frame)
+static bool any_due(struct link *l)
 {
 	pthread_mutex_lock(&l->lock);
 	const struct asked *a = l->asked;
-	while (a && a->id != id)
+	while (a && a->due_ms == 0)
 		a = a->next;
-	if (a)
-		encode_asked(a, frame);
 	pthread_mutex_unlock(&l->lock);
 	return a != NULL;
 }
 
-/* What was asked and not answered, asked again in the order of its asking. */
-static void ask_again(struct link *l)
-{
-	size_t count = 0;
-	pthread_mutex_lock(&l->lock);
-	for (struct asked *a = l->asked; a; a = a->next)
-		count++;
-	scoped_free uint32_t *ids = xcalloc(count, sizeof(*ids));
-	size_t at = count;
-	for (struct asked *a = l->asked; a; a = a->next) /* the newest comes first */
-		ids[--at] = a->id;
-	pthread_mutex_unlock(&l->lock);
-	for (size_t i = 0; i < count && l->connected; i++) {
-		struct buf frame = BUF_INIT;
-		if (encode_if_asked(l, ids[i], &frame))
-			link_send(l, &frame, -1);
-	}
-}
-
-static void retry_later(struct link *l)
-{
-	l->retry_ms = l->retry_ms ? l->retry_ms * 2 : RETRY_FIRST_MS;
-	if (l->retry_ms > RETRY_MOST_MS)
-		l->retry_ms = RETRY_MOST_MS;
-	l->timer = loop_after(l->loop, l->retry_ms, begin_connecting, l);
-}
-
-static void on_connected(void *arg)
+/* The service keeps deadlines; this is for while it is away, or hangs. */
+static void sweep(void *arg)
 {
 	struct link *l = arg;
-	struct error err = ERROR_INIT;
-	pthread_join(l->connector, NULL);
-	l->connecting = false;
-	if (l->connect_code < 0) {
-		retry_later(l);
-		return;
-	}
-	l->conn = l->fresh;
-	fd_set_nonblock(l->conn.fd, true);
-	if (loop_watch(l->loop, l->conn.fd, EPOLLIN, on_event, l, &l->watch, &err) < 0) {
-		log_error("the link is broken: %s", err.text);
-		conn_release(&l->conn);
-		retry_later(l);
-		return;
-	}
-	l->connected = true;
-	l->retry_ms = 0;
-	send_mount(l);
-	if (l->connected && l->was_connected && l->options.reconnected)
-		l->options.reconnected(l->options.arg);
-	l->was_connected = true;
-	ask_again(l);
+	l->sweep = NULL;
+	for (struct asked *a; (a = link_take_first(l, is_overdue));)
+		link_answer_force(a, -ETIMEDOUT, NULL,
+		                  "the deadline passed before the service answered", NULL, false);
+	if (any_due(l))
+		l->sweep = loop_after(l->loop, LINK_SWEEP_MS, sweep, l);
 }
 
-/* Starting a service may take a while: on a thread of its own, so that looks go on failing fast. */
-static void *connect_thread(void *arg)
-{
-	struct link *l = arg;
-	struct error err = ERROR_INIT;
-	l->connect_code = start_connect(&l->options.client, l->store, &l->fresh, &err);
-	if (l->connect_code < 0)
-		log_warning("no way to the service: %s", err.text);
-	loop_post(l->loop, on_connected, l);
-	return NULL;
-}
-
-static void begin_connecting(void *arg)
-{
-	struct link *l = arg;
-	l->timer = NULL;
-	if (l->connecting || l->connected || atomic_load(&l->closing))
-		return;
-	if (pthread_create(&l->connector, NULL, connect_thread, l) != 0)
-		retry_later(l);
-	else
-		l->connecting = true;
-}
+/* --- begin and end ------------------------------------------------------------------------------
+ */
 
 static void *link_thread(void *arg)
 {
 	struct link *l = arg;
-	begin_connecting(l);
+	l->away_since_ms = now_ms();
+	link_connect(l);
 	struct error err = ERROR_INIT;
 	if (loop_run(l->loop, &err) < 0)
 		log_error("the link is broken: %s", err.text);
@@ -378,7 +128,7 @@ int link_open(const struct link_options *options, struct link **out, struct erro
 	struct link *l = xcalloc(1, sizeof(*l));
 	l->options = *options;
 	l->mountpoint = xstrdup(options->mountpoint);
-	l->store = options->client.store ? xstrdup(options->client.store) : client_default_store();
+	l->store = start_store(&options->client);
 	l->service = copy_or_null(options->client.service);
 	l->version = copy_or_null(options->client.version);
 	l->options.client.store = l->store;
@@ -408,8 +158,9 @@ static void close_link(void *arg)
 {
 	struct link *l = arg;
 	loop_cancel(l->timer);
-	l->timer = NULL;
-	lose_connection(l);
+	loop_cancel(l->sweep);
+	l->timer = l->sweep = NULL;
+	link_disconnect(l);
 	loop_stop(l->loop);
 }
 
@@ -424,14 +175,14 @@ void link_free(struct link *l)
 		pthread_join(l->connector, NULL);
 		if (l->connect_code == 0)
 			conn_release(&l->fresh);
-		l->connecting = false;
+		l->connecting = false; /* for on_connected, which the loop still has to run */
 	}
 	/* The loop is at rest: whatever is left is answered from here. */
-	for (struct asked *a; l->asked && (a = take(l, l->asked->id));) {
+	for (struct asked *a; l->asked && (a = link_take(l, l->asked->id));) {
 		if (a->kind == ASKED_FORCE)
-			answer_force(a, -ESHUTDOWN, NULL, "the mount is ending", NULL, false);
+			link_answer_force(a, -ESHUTDOWN, NULL, "the mount is ending", NULL, false);
 		else
-			answer_look(a, -EAGAIN, NULL);
+			link_answer_look(a, -ESHUTDOWN, NULL);
 	}
 	link_release(l);
 }
@@ -440,27 +191,24 @@ void link_free(struct link *l)
 struct errand {
 	struct link *link;
 	uint32_t id;
+	bool look, due;      /* of what is asked: whether it is a look; whether it has a deadline */
 	struct digest thunk; /* retry */
 };
 
 static void run_ask(void *arg)
 {
 	struct errand *e = arg;
-	struct buf frame = BUF_INIT;
-	if (!e->link->connected) {
-		struct asked *a = NULL;
-		/* A force waits for the connection; a look is told that there is none. */
-		pthread_mutex_lock(&e->link->lock);
-		for (a = e->link->asked; a && a->id != e->id; a = a->next)
-			;
-		bool look = a && a->kind == ASKED_LOOK;
-		pthread_mutex_unlock(&e->link->lock);
-		a = look ? take(e->link, e->id) : NULL;
+	struct link *l = e->link;
+	if (l->connected)
+		link_send_asked(l, e->id);
+	else if (e->look) { /* a force waits for the connection; a look is told that there is none
+		             */
+		struct asked *a = link_take(l, e->id);
 		if (a)
-			answer_look(a, -EAGAIN, NULL);
-	} else if (encode_if_asked(e->link, e->id, &frame)) {
-		link_send(e->link, &frame, -1);
+			link_answer_look(a, -EAGAIN, NULL);
 	}
+	if (e->due && !l->sweep && !atomic_load(&l->closing))
+		l->sweep = loop_after(l->loop, LINK_SWEEP_MS, sweep, l);
 	free(e);
 }
 
@@ -488,14 +236,12 @@ static void run_retry(void *arg)
 	free(e);
 }
 
-static void post_errand(struct link *l, loop_fn *fn, uint32_t id, const struct digest *thunk)
+static struct errand *errand_new(struct link *l, uint32_t id)
 {
 	struct errand *e = xcalloc(1, sizeof(*e));
 	e->link = l;
 	e->id = id;
-	if (thunk)
-		e->thunk = *thunk;
-	loop_post(l->loop, fn, e);
+	return e;
 }
 
 static uint32_t next_id(struct link *l)
@@ -507,13 +253,15 @@ static uint32_t next_id(struct link *l)
 static uint32_t ask(struct link *l, struct asked *a)
 {
 	uint32_t id = next_id(l);
-	a->link = l;
+	struct errand *e = errand_new(l, id);
+	e->look = a->kind == ASKED_LOOK;
+	e->due = a->due_ms != 0;
 	a->id = id;
 	pthread_mutex_lock(&l->lock);
 	a->next = l->asked;
 	l->asked = a;
 	pthread_mutex_unlock(&l->lock);
-	post_errand(l, run_ask, id, NULL);
+	loop_post(l->loop, run_ask, e);
 	return id;
 }
 
@@ -524,7 +272,8 @@ struct link_force *link_force_start(struct link *l, const struct ref *ref, const
 	a->kind = ASKED_FORCE;
 	ref_copy(&a->ref, ref);
 	a->asker = xstrdup(asker ? asker : "");
-	a->deadline_ms = deadline_ms;
+	if (deadline_ms > 0 && deadline_ms <= MESSAGE_DEADLINE_MAX_MS)
+		a->due_ms = now_ms() + deadline_ms;
 	a->done = done;
 	a->arg = arg;
 	return (struct link_force *)(uintptr_t)ask(l, a);
@@ -533,11 +282,11 @@ struct link_force *link_force_start(struct link *l, const struct ref *ref, const
 bool link_force_cancel(struct link *l, struct link_force *force)
 {
 	uint32_t id = (uint32_t)(uintptr_t)force;
-	struct asked *a = take(l, id);
+	struct asked *a = link_take(l, id);
 	if (!a)
 		return false;
 	asked_free(a);
-	post_errand(l, run_cancel, id, NULL);
+	loop_post(l->loop, run_cancel, errand_new(l, id));
 	return true;
 }
 
@@ -553,5 +302,7 @@ void link_look(struct link *l, const struct ref *ref, link_look_fn *done, void *
 
 void link_retry(struct link *l, const struct digest *thunk)
 {
-	post_errand(l, run_retry, next_id(l), thunk);
+	struct errand *e = errand_new(l, next_id(l));
+	e->thunk = *thunk;
+	loop_post(l->loop, run_retry, e);
 }

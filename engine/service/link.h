@@ -2,7 +2,10 @@
  * Link: a mount's line to the service. Never blocks the caller: every request has a callback,
  * which comes on the link's own thread. While the service is away the link starts it and
  * connects again, then asks anew whatever was asked and not answered; so a reader parked on a
- * force does not notice that the service was killed.
+ * force does not notice that the service was killed. There are ends to that: a force whose service
+ * LINK_LOST_MAX times in a row ended soon after it was asked, or that no service could be
+ * reached or started for since LINK_AWAY_MAX_MS, is answered with -EIO and the reason; one whose
+ * deadline passes with -ETIMEDOUT, also while the service is away.
  *
  * Threads: all functions from any thread. Callbacks on the link's thread, with no lock held.
  */
@@ -10,6 +13,8 @@
 #define GGFS_ENGINE_SERVICE_LINK_H
 
 #include "engine/service/client.h"
+
+enum { LINK_LOST_MAX = 8, LINK_AWAY_MAX_MS = 60000 };
 
 struct link;
 struct link_force;

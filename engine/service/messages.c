@@ -22,7 +22,9 @@ void message_hello_encode(struct buf *b, const struct message_hello *m)
 int message_hello_decode(const char *p, size_t len, struct message_hello *m, struct error *err)
 {
 	struct wire_reader r = wire_reader(p, len);
-	*m = (struct message_hello){ .protocol = wire_get_u32(&r), .pid = wire_get_u32(&r) };
+	*m = (struct message_hello){ 0 };
+	m->protocol = wire_get_u32(&r);
+	m->pid = wire_get_u32(&r);
 	m->version = wire_get_string(&r);
 	m->store = wire_get_string(&r);
 	r.at = r.end;
@@ -66,7 +68,7 @@ int message_infer_decode(const char *p, size_t len, struct infer_request *m, str
 	wire_get_strings(&r, &m->eager);
 	m->discovered = get_bool(&r);
 	m->discovery = wire_get_bytes(&r, &m->discovery_len);
-	m->discovery_status = (int)wire_get_i64(&r);
+	m->discovery_status = wire_get_int(&r);
 	if (m->argv.count == 0 || m->cwd[0] != '/' || m->tool[0] != '/')
 		r.failed = true;
 	int code = wire_done(&r, err);
@@ -106,7 +108,7 @@ int message_infer_answer_decode(const char *p, size_t len, struct infer_answer *
 		file->mode = wire_get_u32(&r) & 07777;
 		file->bytes = wire_get_bytes(&r, &file->len);
 	}
-	m->exit_status = (int)wire_get_i64(&r);
+	m->exit_status = wire_get_int(&r);
 	m->has_thunk = get_bool(&r);
 	wire_get_digest(&r, &m->thunk);
 	if (m->kind > INFER_RECORDED || (m->kind == INFER_DISCOVER && m->argv.count == 0))
@@ -125,7 +127,8 @@ void message_force_encode(struct buf *b, const struct message_force *m)
 	wire_u32(b, m->jobs);
 	wire_string(b, m->engine);
 	wire_string(b, m->asker);
-	wire_i64(b, m->deadline_ms);
+	/* Who can wait for a year can wait for ever. */
+	wire_i64(b, m->deadline_ms > MESSAGE_DEADLINE_MAX_MS ? 0 : m->deadline_ms);
 	wire_u8(b, m->priority);
 	wire_u8(b, m->keep_going);
 	wire_u8(b, m->events);
@@ -150,7 +153,8 @@ int message_force_decode(const char *p, size_t len, struct message_force *m, str
 	m->priority = wire_get_u8(&r);
 	m->keep_going = get_bool(&r);
 	m->events = get_bool(&r);
-	if (m->priority > PRIORITY_READER || m->deadline_ms < 0)
+	if (m->priority > PRIORITY_READER || m->deadline_ms < 0 ||
+	    m->deadline_ms > MESSAGE_DEADLINE_MAX_MS)
 		r.failed = true;
 	int code = wire_done(&r, err);
 	if (code < 0)
@@ -201,7 +205,8 @@ void message_event_encode(struct buf *b, const struct message_event *m)
 int message_event_decode(const char *p, size_t len, struct message_event *m, struct error *err)
 {
 	struct wire_reader r = wire_reader(p, len);
-	*m = (struct message_event){ .counts = counts_read(&r), .has_event = get_bool(&r) };
+	*m = (struct message_event){ .counts = counts_read(&r) };
+	m->has_event = get_bool(&r);
 	m->event.kind = wire_get_u8(&r);
 	wire_get_digest(&r, &m->event.thunk);
 	m->event.label = wire_get_string(&r);

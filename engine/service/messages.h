@@ -10,6 +10,7 @@
 #include "engine/service/wire.h"
 
 enum { PROTOCOL_VERSION = 1, MESSAGE_REFS_MAX = 1000000, MESSAGE_LOG_MAX = 100000 };
+#define MESSAGE_DEADLINE_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
 
 enum message_type {
 	/* asked by clients; the answer follows the arrow, or MESSAGE_ERROR */
@@ -62,8 +63,8 @@ struct message_force {
 	uint32_t jobs; /* 0: as it is */
 	char *engine;  /* "": the default */
 	char *asker;
-	int64_t deadline_ms;
-	uint8_t priority; /* enum force_priority */
+	int64_t deadline_ms; /* 0: none; at most MESSAGE_DEADLINE_MAX_MS */
+	uint8_t priority;    /* enum force_priority */
 	bool keep_going;
 	bool events; /* wants MESSAGE_EVENT */
 };

@@ -18,7 +18,7 @@ int message_result_decode(const char *p, size_t len, uint32_t *index, struct cli
 {
 	struct wire_reader r = wire_reader(p, len);
 	*index = wire_get_u32(&r);
-	*m = (struct client_force_result){ .code = (int)wire_get_i64(&r) };
+	*m = (struct client_force_result){ .code = wire_get_int(&r) };
 	wire_get_ref(&r, &m->ref);
 	m->reason = wire_get_string(&r);
 	wire_get_digest(&r, &m->failed);
@@ -46,8 +46,8 @@ static void failure_encode(struct buf *b, const struct failure *f)
 static void failure_read(struct wire_reader *r, struct failure *f)
 {
 	wire_get_digest(r, &f->thunk);
-	f->code = (int)wire_get_i64(r);
-	f->exit_status = (int)wire_get_i64(r);
+	f->code = wire_get_int(r);
+	f->exit_status = wire_get_int(r);
 	f->when_ns = wire_get_i64(r);
 	f->until_ns = wire_get_i64(r);
 	f->reason = wire_get_string(r);
@@ -143,7 +143,7 @@ void message_log_record_read(struct wire_reader *r, struct log_record *m)
 	m->asker = wire_get_string(r);
 	m->engine = wire_get_string(r);
 	m->micros = wire_get_u64(r);
-	m->code = (int)wire_get_i64(r);
+	m->code = wire_get_int(r);
 	m->memoised = wire_get_u8(r) != 0;
 	m->stderr_tail = wire_get_string(r);
 }

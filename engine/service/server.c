@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "common/io.h"
@@ -20,17 +21,18 @@ enum {
 	POOL_THREADS = 4,
 	IDLE_CHECKS = 4, /* times per idle time */
 	LOCK_POLL_MS = 5,
+	LOG_MAX = 16 << 20,     /* bytes, when a service starts */
 	FILES_WANTED = 1 << 16, /* clients, objects, jobs: a descriptor each */
 };
 
 /* A service that is stepping down holds the lock a little longer than its socket; one that
  * answers its socket is there to stay. */
-static int take_lock(const char *store, struct error *err)
+static int take_lock(const char *store, int store_fd, struct error *err)
 {
-	scoped_free char *path = xformat("%s/service/lock", store);
-	scoped_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	scoped_fd int fd =
+	        openat(store_fd, "service/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return error_errno(err, "cannot open %s", path);
+		return error_errno(err, "cannot open %s/service/lock", store);
 	for (int64_t end = now_ms() + START_WAIT_MS; flock(fd, LOCK_EX | LOCK_NB) < 0;) {
 		scoped_fd int other = start_dial(store, NULL);
 		if (other >= 0 || now_ms() > end)
@@ -40,15 +42,28 @@ static int take_lock(const char *store, struct error *err)
 	return steal_fd(&fd);
 }
 
-static void on_idle_check(void *arg)
+static bool store_is_gone(const struct server *s)
 {
-	struct server *s = arg;
+	struct stat st;
+	return fstat(store_local_dirfd(s->store), &st) == 0 && st.st_nlink == 0;
+}
+
+static bool is_needed(struct server *s)
+{
 	struct force_counts counts;
 	forcer_counts(s->forcer, &counts);
 	if (s->peers || counts.queued || counts.running)
 		s->idle_since_ms = now_ms();
-	if (now_ms() - s->idle_since_ms >= s->options->idle_ms) {
-		log_info("nobody needs this service any more");
+	return now_ms() - s->idle_since_ms < s->options->idle_ms;
+}
+
+static void on_idle_check(void *arg)
+{
+	struct server *s = arg;
+	bool gone = store_is_gone(s);
+	if (gone || !is_needed(s)) {
+		log_info(gone ? "the store has been removed"
+		              : "nobody needs this service any more");
 		s->stopping = true;
 		s->idle_timer = NULL;
 		loop_stop(s->loop);
@@ -78,6 +93,8 @@ static int prepare_process(struct server *s, struct error *err)
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	if (s->options->ready_fd >= 0)
+		fd_set_cloexec(s->options->ready_fd, true);
 	sigset_t ending;
 	sigemptyset(&ending);
 	sigaddset(&ending, SIGTERM);
@@ -131,8 +148,8 @@ static int begin_serving(struct server *s, struct error *err)
 static void server_release(struct server *s)
 {
 	if (s->listen_fd >= 0) {
-		scoped_free char *path = xformat("%s/service/socket", s->options->store);
-		unlink(path);
+		/* In this very store, not at its path: another may be there by now. */
+		unlinkat(store_local_dirfd(s->store), "service/socket", 0);
 		loop_unwatch(s->listen_watch);
 		close(s->listen_fd);
 	}
@@ -141,6 +158,7 @@ static void server_release(struct server *s)
 	pool_free(s->pool);
 	if (s->loop) {
 		loop_cancel(s->idle_timer);
+		loop_cancel(s->accept_timer);
 		loop_unwatch(s->signal_watch);
 	}
 	forcer_free(s->forcer);
@@ -154,6 +172,19 @@ static void server_release(struct server *s)
 		close(s->signal_fd);
 }
 
+/* One old log is kept beside the present one. */
+static void begin_log(struct server *s)
+{
+	if (!s->options->log)
+		return;
+	struct stat st;
+	int dir = store_local_dirfd(s->store);
+	if (fstatat(dir, "service/log", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > LOG_MAX)
+		renameat(dir, "service/log", dir, "service/log.old");
+	scoped_free char *path = xformat("%s/service/log", s->options->store);
+	log_open(path, s->options->log);
+}
+
 int server_run(const struct server_options *options, struct error *err)
 {
 	struct server_options settled = *options;
@@ -164,9 +195,12 @@ int server_run(const struct server_options *options, struct error *err)
 	if (r == 0)
 		r = store_open_local(settled.store, true, STORE_SYNC_NONE, &s.store, err);
 	/* Held until after everything else is released: it is what "gone" means. */
-	scoped_fd int lock = r == 0 ? take_lock(settled.store, err) : -1;
+	scoped_fd int lock =
+	        r == 0 ? take_lock(settled.store, store_local_dirfd(s.store), err) : -1;
 	if (r == 0 && lock < 0)
 		r = lock;
+	if (r == 0)
+		begin_log(&s);
 	if (r == 0)
 		r = open_parts(&s, err);
 	if (r == 0)

@@ -59,14 +59,18 @@ static void send_result(struct peer_force *f, uint32_t index,
 	peer_send(f->peer, &frame, -1);
 }
 
+const struct force_counts *server_counts_now(struct server *s)
+{
+	forcer_counts(s->forcer, &s->counts);
+	s->counts_ms = now_ms();
+	return &s->counts;
+}
+
 const struct force_counts *server_counts(struct server *s)
 {
-	int64_t now = now_ms();
-	if (s->counts_ms == 0 || now - s->counts_ms >= COUNTS_FRESH_MS) {
-		forcer_counts(s->forcer, &s->counts);
-		s->counts_ms = now;
-	}
-	return &s->counts;
+	if (s->counts_ms && now_ms() - s->counts_ms < COUNTS_FRESH_MS)
+		return &s->counts;
+	return server_counts_now(s);
 }
 
 static void send_counts(struct peer_force *f, const struct force_event *event)
@@ -74,10 +78,8 @@ static void send_counts(struct peer_force *f, const struct force_event *event)
 	struct message_event m = { .has_event = event != NULL };
 	if (event)
 		m.event = *event;
-	if (event)
-		m.counts = *server_counts(f->peer->server);
-	else
-		forcer_counts(f->peer->server->forcer, &m.counts);
+	struct server *s = f->peer->server;
+	m.counts = event ? *server_counts(s) : *server_counts_now(s);
 	m.counts.done -= f->before.done;
 	m.counts.failed -= f->before.failed;
 	m.counts.memoised -= f->before.memoised;
@@ -181,7 +183,8 @@ static void begin_force(struct peer *p, uint32_t id, const struct message_force 
 	f->targets = xcalloc(m->count, sizeof(*f->targets));
 	f->next = p->forces;
 	p->forces = f;
-	forcer_counts(p->server->forcer, &f->before);
+	/* Fresh, and remembered: counts told later may not be older than these. */
+	f->before = *server_counts_now(p->server);
 	for (uint32_t i = 0; i < m->count; i++)
 		f->targets[i] = (struct target){ .owner = f, .index = i };
 	f->starting = true;

@@ -36,7 +36,7 @@ struct server {
 	struct pool *pool;
 	int listen_fd, signal_fd;
 	struct loop_watch *listen_watch, *signal_watch;
-	struct loop_timer *idle_timer;
+	struct loop_timer *idle_timer, *accept_timer;
 	int64_t idle_since_ms;
 	struct force_counts counts; /* as of counts_ms; see server_counts */
 	int64_t counts_ms;
@@ -52,7 +52,8 @@ void peer_close(struct peer *p);
 void peer_ref(struct peer *p);
 void peer_unref(struct peer *p);
 
-/* Frames to a peer; nothing happens when it is closed. A peer that does not read is closed. */
+/* Frames to a peer; nothing happens when it is closed. A peer that does not read is closed; one
+ * whose answer is larger than a frame may be gets MESSAGE_ERROR instead. */
 void peer_send(struct peer *p, struct buf *frame, int fd);
 void peer_send_error(struct peer *p, uint32_t id, int code, const char *text);
 void peer_send_ok(struct peer *p, uint32_t id, int fd);
@@ -80,6 +81,8 @@ void server_forces_drop(struct peer *p); /* the peer is gone */
 /* The forcer's counts, at most COUNTS_FRESH_MS old: they are asked for at each event, and counting
  * walks over all that is queued. */
 const struct force_counts *server_counts(struct server *s);
+/* The same as of now. */
+const struct force_counts *server_counts_now(struct server *s);
 void server_event(void *arg, const struct force_event *event);
 void server_settled(void *arg, const struct digest *thunk, int code);
 

@@ -7,6 +7,8 @@
 #include "engine/model/view.h"
 #include "engine/service/server_impl.h"
 
+enum { ACCEPT_REST_MS = 200 };
+
 void peer_ref(struct peer *p)
 {
 	p->refs++;
@@ -64,7 +66,13 @@ void peer_send(struct peer *p, struct buf *frame, int fd)
 		buf_release(frame);
 		return;
 	}
-	if (conn_send(&p->conn, frame, fd, &err) == 0) {
+	uint32_t id = wire_id(frame);
+	int r = conn_send(&p->conn, frame, fd, &err);
+	if (r == -EMSGSIZE) {
+		peer_send_error(p, id, r, err.text);
+		return;
+	}
+	if (r == 0) {
 		peer_watch(p);
 		return;
 	}
@@ -156,14 +164,33 @@ static int peer_new(struct server *s, int fd, struct error *err)
 	return 0;
 }
 
+static void accept_again(void *arg)
+{
+	struct server *s = arg;
+	s->accept_timer = NULL;
+	loop_watch_events(s->listen_watch, EPOLLIN);
+}
+
+/* Out of descriptors or memory: who wants in waits in the socket's queue until there are some. */
+static void rest_from_accepting(struct server *s)
+{
+	log_warning("no client can be let in now: %s", strerror(errno));
+	loop_watch_events(s->listen_watch, 0);
+	if (!s->accept_timer)
+		s->accept_timer = loop_after(s->loop, ACCEPT_REST_MS, accept_again, s);
+}
+
 void server_accept(void *arg, uint32_t events)
 {
 	struct server *s = arg;
 	(void)events;
 	struct error err = ERROR_INIT;
 	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			rest_from_accepting(s);
 		return;
+	}
 	int r = allowed(fd);
 	if (r == 0 && s->peer_count >= SERVER_CLIENTS_MAX)
 		r = -EUSERS;

@@ -172,10 +172,12 @@ int server_input(struct peer *p, uint32_t id, const char *payload, size_t len, s
 	scoped_free char *path = wire_get_string(&in);
 	bool closure = wire_get_u8(&in) != 0;
 	int r = wire_done(&in, err);
-	if (r == 0 && path[0] != '/')
-		r = error_set(err, -EBADMSG, "an input's path must be absolute");
 	if (r < 0)
 		return r;
+	if (path[0] != '/') {
+		peer_send_error(p, id, -EINVAL, "an input's path must be absolute");
+		return 0;
+	}
 	struct errand *e = errand_new(p, id);
 	e->path = steal(&path);
 	e->closure = closure;

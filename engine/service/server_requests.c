@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/log.h"
 #include "engine/model/view.h"
@@ -272,9 +273,11 @@ static int on_mount(struct peer *p, uint32_t id, const char *payload, size_t len
 	if (r < 0)
 		return r;
 	int fd = conn_claim_fd(&p->conn);
-	if (fd < 0 || mountpoint[0] != '/' || p->mountpoint) {
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || mountpoint[0] != '/' ||
+	    p->mountpoint) {
 		scoped_close_(&fd);
-		return error_set(err, -EBADMSG, "a mount must lend one descriptor, once");
+		return error_set(err, -EBADMSG, "a mount must lend one directory, once");
 	}
 	mount_table_add(p->server->mounts, mountpoint, fd);
 	p->mountpoint = steal(&mountpoint);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/buf.h"
@@ -77,8 +78,12 @@ static _Noreturn void become_service(const char *program, char *const argv[], ch
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int s = 1; s < NSIG; s++)
 		signal(s, SIG_DFL);
-	int null = open("/dev/null", O_RDWR);
-	if (ready == null || dup2(ready, READY_FD) < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+	umask(022);
+	/* Out of the way first: where the starter has standard streams closed, these numbers are.
+	 */
+	ready = fcntl(ready, F_DUPFD, READY_FD + 1);
+	int null = fcntl(open("/dev/null", O_RDWR), F_DUPFD, READY_FD + 1);
+	if (dup2(ready, READY_FD) < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
 	    dup2(null, 2) < 0 || close_range(READY_FD + 1, ~0U, 0) < 0 || chdir("/") < 0)
 		_exit(126);
 	environ = env;
@@ -92,7 +97,7 @@ static _Noreturn void become_service(const char *program, char *const argv[], ch
 }
 
 /* What the service says on its pipe: one NUL byte when it listens, else why it does not. */
-static int await_ready(int fd, const char *store, struct error *err)
+static int await_ready(int fd, const char *program, const char *store, struct error *err)
 {
 	char text[SPAWN_TEXT_MAX];
 	size_t len = 0;
@@ -116,8 +121,11 @@ static int await_ready(int fd, const char *store, struct error *err)
 			return 0;
 	}
 	text[len] = '\0';
-	if (len == 0) /* it ended without a word: another one was quicker, or it was killed */
-		return 0;
+	if (len == 0) {
+		error_set(err, -ECONNREFUSED, "%s ends without serving %s; see %s/service/log",
+		          program, store, store);
+		return SPAWN_SILENT;
+	}
 	return error_set(err, -ECONNREFUSED, "cannot start the service of %s: %s", store, text);
 }
 
@@ -154,5 +162,5 @@ int spawn_service(const char *program, const char *store, struct error *err)
 	close(steal_fd(&write_end));
 	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
-	return await_ready(read_end, store, err);
+	return await_ready(read_end, binary, store, err);
 }

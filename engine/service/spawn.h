@@ -11,7 +11,10 @@
 #include "common/error.h"
 
 /* program: the ggfs binary; NULL: $GGFS_BIN, else "ggfs" beside this executable, else on PATH.
- * Returns 0 when a service listens, be it this one or another that was quicker; else why not. */
+ * Returns 0 when a service listens, be it this one or another that was quicker; SPAWN_SILENT when
+ * it ended without a word, with err naming it: another was quicker to come and to go, or the
+ * program is no service; else why not. */
+enum { SPAWN_SILENT = 1 };
 int spawn_service(const char *program, const char *store, struct error *err);
 
 #endif

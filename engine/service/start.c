@@ -22,6 +22,15 @@ static struct sockaddr_un address_below(int service_dirfd)
 	return address;
 }
 
+char *start_store(const struct client_options *options)
+{
+	scoped_free char *store = options->store ? xstrdup(options->store) : client_default_store();
+	if (store[0] == '/')
+		return steal(&store);
+	scoped_free char *cwd = getcwd(NULL, 0);
+	return xformat("%s/%s", cwd ? cwd : "", store);
+}
+
 int start_dial(const char *store, struct error *err)
 {
 	scoped_free char *path = xformat("%s/service", store);
@@ -66,8 +75,8 @@ static void pause_ms(int64_t ms)
 	nanosleep(&t, NULL);
 }
 
-/* The process at the other end, as a pidfd. Whether it has ended is asked of the process itself: its
- * lock may long be the next service's. */
+/* The process at the other end, as a pidfd. Whether it has ended is asked of the process itself:
+ * its lock may long be the next service's. */
 static int peer_process(int socket_fd)
 {
 	struct ucred peer;
@@ -111,12 +120,25 @@ int start_version_compare(const char *a, const char *b)
 	return 0;
 }
 
-int start_ask(struct conn *c, struct buf *frame, struct wire_header *header, const char **payload,
-              size_t *len, struct error *err)
+static int wait_readable(int fd, int64_t end_ms, struct error *err)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int64_t left = end_ms - now_ms();
+	int n = poll(&p, 1, left > 0 ? (int)left : 0);
+	if (n < 0 && errno != EINTR)
+		return error_errno(err, "cannot wait for the service");
+	return n == 0 ? error_set(err, -ETIMEDOUT, "the service is there but does not answer") : 0;
+}
+
+int start_ask(struct conn *c, struct buf *frame, int64_t wait_ms, struct wire_header *header,
+              const char **payload, size_t *len, struct error *err)
+{
+	int64_t end_ms = now_ms() + wait_ms;
 	int r = conn_send(c, frame, -1, err);
 	while (r == 0 && (r = conn_next(c, header, payload, len, err)) == 0) {
-		r = conn_receive(c, err);
+		r = wait_readable(c->fd, end_ms, err);
+		if (r == 0)
+			r = conn_receive(c, err);
 		if (r == -EAGAIN)
 			r = 0;
 	}
@@ -131,7 +153,8 @@ int start_step_down(struct conn *c, const char *store, struct error *err)
 	const char *payload;
 	size_t len;
 	scoped_fd int peer = peer_process(c->fd);
-	start_ask(c, &frame, &header, &payload, &len, NULL); /* gone before it answers: fine too */
+	/* Gone before it answers: fine too. */
+	start_ask(c, &frame, START_WAIT_MS, &header, &payload, &len, NULL);
 	conn_release(c);
 	return peer == -ESRCH ? 0 : wait_for_end(peer, store, err);
 }
@@ -149,7 +172,7 @@ static int greet(struct conn *c, const char *version, struct message_hello *thei
 	struct wire_header header;
 	const char *payload;
 	size_t len;
-	int r = start_ask(c, &frame, &header, &payload, &len, err);
+	int r = start_ask(c, &frame, START_WAIT_MS, &header, &payload, &len, err);
 	if (r < 0)
 		return r;
 	if (header.type == MESSAGE_ERROR)
@@ -202,15 +225,18 @@ int start_connect(const struct client_options *options, const char *store, struc
 	bool replace = !options->never_start;
 	const char *version = options->version ? options->version : GGFS_VERSION;
 	int64_t end = now_ms() + START_WAIT_MS;
-	for (;;) {
+	int64_t rest_ms = START_POLL_MS;
+	for (int silent = 0;;) {
 		int r = connect_once(version, store, &replace, out, e);
 		if ((r != -ECONNREFUSED && r != -ECONNRESET) || options->never_start)
 			return r;
 		if (now_ms() > end)
 			return error_prefix(e, r, "gave up after %d s", START_WAIT_MS / 1000);
 		r = spawn_service(options->service, store, e);
-		if (r < 0)
-			return r;
-		pause_ms(START_POLL_MS);
+		silent = r == SPAWN_SILENT ? silent + 1 : 0;
+		if (r < 0 || silent > START_SILENT_MAX)
+			return r < 0 ? r : -ECONNREFUSED;
+		pause_ms(rest_ms);
+		rest_ms = rest_ms * 2 < START_POLL_MOST_MS ? rest_ms * 2 : START_POLL_MOST_MS;
 	}
 }

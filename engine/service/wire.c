@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 static void put_le(uint8_t *out, uint64_t v, size_t bytes)
@@ -38,8 +39,14 @@ size_t wire_begin(struct buf *b, uint16_t type, uint32_t id)
 void wire_end(struct buf *b, size_t mark)
 {
 	uint8_t raw[4];
-	put_le(raw, b->len - mark - 4, 4);
+	put_le(raw, b->len - mark - WIRE_LENGTH_SIZE, 4);
 	memcpy(b->data + mark, raw, 4);
+}
+
+uint32_t wire_id(const struct buf *b)
+{
+	assert(b->len >= WIRE_HEADER_SIZE);
+	return (uint32_t)get_le((const uint8_t *)b->data + 8, 4);
 }
 
 bool wire_header_decode(const void *bytes, struct wire_header *out)
@@ -51,7 +58,8 @@ bool wire_header_decode(const void *bytes, struct wire_header *out)
 		.flags = (uint16_t)get_le(at + 6, 2),
 		.id = (uint32_t)get_le(at + 8, 4),
 	};
-	if (h.length < WIRE_HEADER_SIZE - 4 || h.length > WIRE_FRAME_MAX || h.flags != 0)
+	if (h.length < WIRE_HEADER_SIZE - WIRE_LENGTH_SIZE || h.length > WIRE_FRAME_MAX ||
+	    h.flags != 0)
 		return false;
 	*out = h;
 	return true;
@@ -152,6 +160,15 @@ uint64_t wire_get_u64(struct wire_reader *r)
 int64_t wire_get_i64(struct wire_reader *r)
 {
 	return (int64_t)take_le(r, 8);
+}
+
+int wire_get_int(struct wire_reader *r)
+{
+	int64_t v = wire_get_i64(r);
+	if (v >= INT_MIN && v <= INT_MAX)
+		return (int)v;
+	r->failed = true;
+	return 0;
 }
 
 char *wire_get_bytes(struct wire_reader *r, size_t *len)

@@ -18,7 +18,7 @@
 #include "common/error.h"
 #include "objstore/ref.h"
 
-enum { WIRE_FRAME_MAX = 64 << 20, WIRE_HEADER_SIZE = 12 };
+enum { WIRE_FRAME_MAX = 64 << 20, WIRE_HEADER_SIZE = 12, WIRE_LENGTH_SIZE = 4 };
 
 struct wire_header {
 	uint32_t length; /* of type, flags, id and payload */
@@ -33,6 +33,8 @@ bool wire_header_decode(const void *bytes, struct wire_header *out);
 /* Begins a frame in b, returning a mark for wire_end, which fills in its length. */
 size_t wire_begin(struct buf *b, uint16_t type, uint32_t id);
 void wire_end(struct buf *b, size_t mark);
+/* The id of the frame that b begins with. */
+uint32_t wire_id(const struct buf *b);
 
 void wire_u8(struct buf *b, uint8_t v);
 void wire_u32(struct buf *b, uint32_t v);
@@ -56,6 +58,7 @@ uint8_t wire_get_u8(struct wire_reader *r);
 uint32_t wire_get_u32(struct wire_reader *r);
 uint64_t wire_get_u64(struct wire_reader *r);
 int64_t wire_get_i64(struct wire_reader *r);
+int wire_get_int(struct wire_reader *r); /* an i64 that must fit */
 char *wire_get_string(struct wire_reader *r);
 char *wire_get_bytes(struct wire_reader *r, size_t *len);
 void wire_get_digest(struct wire_reader *r, struct digest *out);

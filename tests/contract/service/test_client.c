@@ -279,7 +279,7 @@ static void an_older_protocol_is_refused_with_a_sentence(void **state)
 	struct wire_header h;
 	const char *payload;
 	size_t len;
-	assert_ok(start_ask(&c, &b, &h, &payload, &len, &err));
+	assert_ok(start_ask(&c, &b, START_WAIT_MS, &h, &payload, &len, &err));
 	assert_int_equal(h.type, MESSAGE_ERROR);
 	assert_error(message_error_decode(payload, len, &err), -EPROTO);
 	assert_non_null(strstr(err.text, "ggfs stop"));
