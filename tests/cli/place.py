@@ -90,9 +90,8 @@ class Place:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(mount["pid"], signal.SIGTERM)
         wait_for(lambda: not self.serving(), "the end of the mounts")
-        for store in self.stores:
-            self.run("ggfs", "stop", "--store", store, cwd=self.base)
-        wait_for(lambda: not self.services(), "the end of the service")
+        # Again, for a mount may have been about to start one when it was ended.
+        wait_for(self.stop_services, "the end of the service")
         subprocess.run(["chmod", "-R", "u+w", self.base], check=False)
         shutil.rmtree(self.base)
 
@@ -217,6 +216,11 @@ class Place:
                 if self.base.encode() in words:
                     found.append((int(pid), words))
         return found
+
+    def stop_services(self):
+        for store in self.stores:
+            self.run("ggfs", "stop", "--store", store, cwd=self.base)
+        return not self.services()
 
     def serving(self):
         return [pid for pid, words in self.processes() if b"ggfs\0mount\0" in words]
