@@ -462,6 +462,51 @@ static void the_log_tells_a_thunk_that_came_to_a_known_one_from_one_that_ran(voi
 	log_record_release(&last);
 }
 
+struct heard {
+	struct strv lines;
+	struct fixture *fixture;
+};
+
+static void hear_settled(void *arg, const struct digest *thunk, int code)
+{
+	struct heard *heard = arg;
+	strv_add_format(&heard->lines, "settled %.4s %d", digest_hex(thunk).text, code);
+}
+
+static void hear_event(void *arg, const struct force_event *event)
+{
+	static const char *const kinds[] = { "started", "done", "failed", "known" };
+	struct heard *heard = arg;
+	strv_add_format(&heard->lines, "%s %s %s", kinds[event->kind], event->label,
+	                event->stderr_tail);
+}
+
+static void events_and_settlings_are_told(void **state)
+{
+	struct fixture *x = *state;
+	struct heard heard = { .fixture = x };
+	forcer_on_settled(x->forcer, hear_settled, &heard);
+	forcer_on_event(x->forcer, hear_event, &heard);
+	scoped_ref struct ref good = simple_thunk(x, "warn", "g");
+	scoped_ref struct ref bad = thunk_of(x, "fail", "b", &good, NULL);
+	free(force_failure(x, &bad, -EREMOTEIO, NULL));
+	scoped_free char *good_line = xformat("settled %.4s 0", digest_hex(&good.digest).text);
+	scoped_free char *bad_line =
+	        xformat("settled %.4s %d", digest_hex(&bad.digest).text, -EREMOTEIO);
+	const char *want[] = { "started og ", "done og g: warning", "started ob ",
+		               "failed ob b: no" };
+	for (int i = 0; i < 4; i++)
+		assert_true(strv_contains(&heard.lines, want[i]));
+	assert_true(strv_contains(&heard.lines, good_line));
+	assert_true(strv_contains(&heard.lines, bad_line));
+	assert_int_equal(heard.lines.count, 6);
+	free(force_bytes(x, &good));
+	assert_string_equal(heard.lines.items[heard.lines.count - 1], "known og ");
+	strv_release(&heard.lines);
+	forcer_on_settled(x->forcer, NULL, NULL);
+	forcer_on_event(x->forcer, NULL, NULL);
+}
+
 int main(void)
 {
 #define FORCE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -487,6 +532,7 @@ int main(void)
 		FORCE_TEST(a_blob_that_is_no_thunk_is_eio),
 		FORCE_TEST(an_absent_input_set_is_eio_and_names_the_set_and_the_thunk),
 		FORCE_TEST(warnings_and_the_asker_are_in_the_log),
+		FORCE_TEST(events_and_settlings_are_told),
 		FORCE_TEST(the_log_tells_a_thunk_that_came_to_a_known_one_from_one_that_ran),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
