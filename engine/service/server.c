@@ -159,6 +159,7 @@ static void server_release(struct server *s)
 	if (s->loop) {
 		loop_cancel(s->idle_timer);
 		loop_cancel(s->accept_timer);
+		loop_cancel(s->counts_timer);
 		loop_unwatch(s->signal_watch);
 	}
 	forcer_free(s->forcer);

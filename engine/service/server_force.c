@@ -229,13 +229,34 @@ void server_forces_drop(struct peer *p)
 	}
 }
 
+/* Whether anybody watches. */
+static bool send_to_watchers(struct server *s, const struct force_event *event)
+{
+	bool watched = false;
+	for (struct peer *p = s->peers; p; p = p->next) {
+		for (struct peer_force *f = p->forces; f; f = f->next) {
+			if (!f->events)
+				continue;
+			send_counts(f, event);
+			watched = true;
+		}
+	}
+	return watched;
+}
+
+/* The counts that went with the last events were those of a moment before. */
+static void send_last_counts(void *arg)
+{
+	struct server *s = arg;
+	s->counts_timer = NULL;
+	send_to_watchers(s, NULL);
+}
+
 void server_event(void *arg, const struct force_event *event)
 {
 	struct server *s = arg;
-	for (struct peer *p = s->peers; p; p = p->next)
-		for (struct peer_force *f = p->forces; f; f = f->next)
-			if (f->events)
-				send_counts(f, event);
+	if (send_to_watchers(s, event) && !s->counts_timer)
+		s->counts_timer = loop_after(s->loop, COUNTS_FRESH_MS, send_last_counts, s);
 }
 
 void server_settled(void *arg, const struct digest *thunk, int code)

@@ -36,7 +36,7 @@ struct server {
 	struct pool *pool;
 	int listen_fd, signal_fd;
 	struct loop_watch *listen_watch, *signal_watch;
-	struct loop_timer *idle_timer, *accept_timer;
+	struct loop_timer *idle_timer, *accept_timer, *counts_timer;
 	int64_t idle_since_ms;
 	struct force_counts counts; /* as of counts_ms; see server_counts */
 	int64_t counts_ms;
