@@ -60,7 +60,7 @@ int client_connect(struct client *c, struct error *err)
 {
 	if (c->connected)
 		return 0;
-	int r = start_connect(&c->options, c->store, &c->conn, err);
+	int r = start_connect(&c->options, c->store, NULL, &c->conn, err);
 	c->connected = r == 0;
 	return r;
 }

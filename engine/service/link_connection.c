@@ -216,7 +216,8 @@ static void *connect_thread(void *arg)
 {
 	struct link *l = arg;
 	l->connect_error = ERROR_INIT;
-	l->connect_code = start_connect(&l->options.client, l->store, &l->fresh, &l->connect_error);
+	l->connect_code = start_connect(&l->options.client, l->store, &l->closing, &l->fresh,
+	                                &l->connect_error);
 	loop_post(l->loop, on_connected, l);
 	return NULL;
 }

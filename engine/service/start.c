@@ -217,8 +217,8 @@ static int connect_once(const char *version, const char *store, bool *replace, s
 	return r < 0 ? r : error_set(err, -ECONNREFUSED, "the older service has stepped down");
 }
 
-int start_connect(const struct client_options *options, const char *store, struct conn *out,
-                  struct error *err)
+int start_connect(const struct client_options *options, const char *store,
+                  const atomic_bool *given_up, struct conn *out, struct error *err)
 {
 	struct error ignored = ERROR_INIT;
 	struct error *e = err ? err : &ignored;
@@ -227,6 +227,8 @@ int start_connect(const struct client_options *options, const char *store, struc
 	int64_t end = now_ms() + START_WAIT_MS;
 	int64_t rest_ms = START_POLL_MS;
 	for (int silent = 0;;) {
+		if (given_up && atomic_load(given_up))
+			return error_set(e, -ECANCELED, "nobody waits for the service");
 		int r = connect_once(version, store, &replace, out, e);
 		if ((r != -ECONNREFUSED && r != -ECONNRESET) || options->never_start)
 			return r;

@@ -7,6 +7,8 @@
 #ifndef GGFS_ENGINE_SERVICE_START_H
 #define GGFS_ENGINE_SERVICE_START_H
 
+#include <stdatomic.h>
+
 #include "engine/service/client.h"
 #include "engine/service/conn.h"
 
@@ -31,10 +33,10 @@ int start_listen(int store_fd, struct error *err);
  * A connection that has been greeted: dials, starts the service unless never_start, and when the
  * one that answers is older than options->version asks it, once, to step down. *out is ready for
  * requests. -ECONNREFUSED, -EPROTO as in client.h; -ETIMEDOUT when a service is there and does not
- * answer.
+ * answer. given_up (or NULL) may be set meanwhile: -ECANCELED, before the next try.
  */
-int start_connect(const struct client_options *options, const char *store, struct conn *out,
-                  struct error *err);
+int start_connect(const struct client_options *options, const char *store,
+                  const atomic_bool *given_up, struct conn *out, struct error *err);
 
 /* Sends a frame and waits for the next one, on a blocking conn: -ETIMEDOUT when it does not come
  * within wait_ms. */

@@ -123,6 +123,80 @@ static void a_malformed_header_is_ebadmsg(void **state)
 	assert_error(conn_next(&p->b, &h, &payload, &len, &err), -EBADMSG);
 }
 
+/* The bytes of three frames, split at every place there is. */
+static void frames_may_come_in_any_pieces(void **state)
+{
+	struct pair *p = *state;
+	struct error err = ERROR_INIT;
+	scoped_buf struct buf all = BUF_INIT;
+	for (uint16_t i = 1; i <= 3; i++) {
+		scoped_buf struct buf b = frame(i, "payload", i);
+		buf_add(&all, b.data, b.len);
+	}
+	for (size_t cut = 1; cut < all.len; cut++) {
+		struct wire_header h;
+		const char *payload;
+		size_t len;
+		uint16_t next = 1;
+		for (int half = 0; half < 2; half++) {
+			const char *from = half ? all.data + cut : all.data;
+			size_t size = half ? all.len - cut : cut;
+			assert_int_equal(write(p->a.fd, from, size), size);
+			assert_ok(conn_receive(&p->b, &err));
+			while (conn_next(&p->b, &h, &payload, &len, &err) == 1) {
+				assert_int_equal(h.type, next++);
+				assert_int_equal(len, h.type);
+				assert_memory_equal(payload, "payload", len);
+			}
+		}
+		assert_int_equal(next, 4);
+		assert_int_equal(conn_receive(&p->b, &err), -EAGAIN);
+	}
+}
+
+static void a_peer_that_leaves_in_a_frame_is_econnreset(void **state)
+{
+	struct pair *p = *state;
+	struct error err = ERROR_INIT;
+	struct wire_header h;
+	const char *payload;
+	size_t len;
+	scoped_buf struct buf b = frame(1, "payload", 7);
+	assert_int_equal(write(p->a.fd, b.data, b.len - 1), b.len - 1);
+	conn_release(&p->a);
+	assert_ok(conn_receive(&p->b, &err));
+	assert_int_equal(conn_next(&p->b, &h, &payload, &len, &err), 0);
+	assert_error(conn_receive(&p->b, &err), -ECONNRESET);
+}
+
+static void a_frame_over_the_limit_is_not_sent(void **state)
+{
+	struct pair *p = *state;
+	struct error err = ERROR_INIT;
+	size_t most = WIRE_FRAME_MAX - (WIRE_HEADER_SIZE - WIRE_LENGTH_SIZE);
+	scoped_free char *bytes = xcalloc(1, most + 1);
+	struct buf b = frame(1, bytes, most + 1);
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_error(conn_send(&p->a, &b, fd, &err), -EMSGSIZE);
+	assert_int_equal(fcntl(fd, F_GETFD), -1); /* was the conn's */
+	assert_false(conn_pending(&p->a));
+	b = frame(1, bytes, most);
+	assert_ok(conn_send(&p->a, &b, -1, &err));
+}
+
+static void more_descriptors_than_frames_want_are_ebadmsg(void **state)
+{
+	struct pair *p = *state;
+	struct error err = ERROR_INIT;
+	int r = 0;
+	for (int i = 0; r == 0 && i <= CONN_FDS_MAX; i++) {
+		struct buf b = frame(1, NULL, 0);
+		assert_ok(conn_send(&p->a, &b, open("/dev/null", O_RDONLY | O_CLOEXEC), &err));
+		r = conn_receive(&p->b, &err);
+	}
+	assert_int_equal(r, -EBADMSG);
+}
+
 static void a_peer_that_does_not_read_is_given_up(void **state)
 {
 	struct pair *p = *state;
@@ -146,6 +220,10 @@ int main(void)
 		CONN_TEST(descriptors_come_in_the_order_of_their_frames),
 		CONN_TEST(a_peer_that_is_gone_is_econnreset),
 		CONN_TEST(a_malformed_header_is_ebadmsg),
+		CONN_TEST(frames_may_come_in_any_pieces),
+		CONN_TEST(a_peer_that_leaves_in_a_frame_is_econnreset),
+		CONN_TEST(a_frame_over_the_limit_is_not_sent),
+		CONN_TEST(more_descriptors_than_frames_want_are_ebadmsg),
 		CONN_TEST(a_peer_that_does_not_read_is_given_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,9 +58,12 @@ static void infer_requests(void **state)
 {
 	(void)state;
 	scoped_buf struct buf b = BUF_INIT;
-	struct infer_request m = { .cwd = xstrdup("/d"),      .tool = xstrdup("/usr/bin/gcc"),
-		                   .umask = 022,              .discovered = true,
-		                   .discovery = xstrdup("x"), .discovery_len = 1,
+	struct infer_request m = { .cwd = xstrdup("/d"),
+		                   .tool = xstrdup("/usr/bin/gcc"),
+		                   .umask = 022,
+		                   .discovered = true,
+		                   .discovery = xstrdup("x"),
+		                   .discovery_len = 1,
 		                   .discovery_status = 1 };
 	strv_add(&m.argv, "gcc");
 	strv_add(&m.argv, "-c");
@@ -94,8 +97,9 @@ static void infer_answers(void **state)
 	scoped_buf struct buf b = BUF_INIT;
 	struct infer_answer m = { .kind = INFER_RECORDED, .reason = xstrdup("") };
 	array_grow(m.files, m.file_count, m.file_capacity);
-	m.files[m.file_count++] = (struct infer_file){ .path = xstrdup("/d/x.o"), .mode = 0644,
-		                                       .bytes = xcalloc(1, 3), .len = 3 };
+	m.files[m.file_count++] = (struct infer_file){
+		.path = xstrdup("/d/x.o"), .mode = 0644, .bytes = xcalloc(1, 3), .len = 3
+	};
 	memcpy(m.files[0].bytes, "a\0b", 3);
 	message_infer_answer_encode(&b, &m);
 	check_cuts(&b, decode_infer_answer, false);
@@ -121,8 +125,13 @@ static void forces(void **state)
 	scoped_buf struct buf b = BUF_INIT;
 	char output[] = "o", asker[] = "me", engine[] = "local";
 	struct ref ref = { .kind = REF_THUNK, .output = output };
-	struct message_force m = { .refs = &ref, .count = 1, .engine = engine, .asker = asker,
-		                   .deadline_ms = 7, .priority = PRIORITY_READER, .events = true };
+	struct message_force m = { .refs = &ref,
+		                   .count = 1,
+		                   .engine = engine,
+		                   .asker = asker,
+		                   .deadline_ms = 7,
+		                   .priority = PRIORITY_READER,
+		                   .events = true };
 	message_force_encode(&b, &m);
 	check_cuts(&b, decode_force, false);
 	m.priority = 9;
@@ -201,8 +210,11 @@ static void looks_in_every_state(void **state)
 	scoped_buf struct buf b = BUF_INIT;
 	char reason[] = "no", tail[] = "oh", engine[] = "local";
 	struct force_look m = { .state = STATE_FAILED, .size_guess = UINT64_MAX };
-	m.failure = (struct failure){ .code = EREMOTEIO, .exit_status = 1, .reason = reason,
-		                      .stderr_tail = tail, .engine = engine };
+	m.failure = (struct failure){ .code = EREMOTEIO,
+		                      .exit_status = 1,
+		                      .reason = reason,
+		                      .stderr_tail = tail,
+		                      .engine = engine };
 	message_look_encode(&b, &m);
 	check_cuts(&b, decode_look, false);
 	m.state = STATE_READY;
@@ -235,12 +247,80 @@ static void infos(void **state)
 	(void)state;
 	scoped_buf struct buf b = BUF_INIT;
 	char version[] = "1", store[] = "/s", engine[] = "local";
-	struct client_service_info m = { .pid = 5, .version = version, .store = store,
-		                         .engine = engine, .jobs = 6 };
+	struct client_service_info m = {
+		.pid = 5, .version = version, .store = store, .engine = engine, .jobs = 6
+	};
 	strv_add(&m.mounts, "/m");
 	message_info_encode(&b, &m);
 	check_cuts(&b, decode_info, false);
 	strv_release(&m.mounts);
+}
+
+static int decode_record(const char *p, size_t len)
+{
+	struct wire_reader r = wire_reader(p, len);
+	struct log_record m;
+	message_log_record_read(&r, &m);
+	int code = wire_done(&r, NULL);
+	if (code == 0) {
+		assert_string_equal(m.label, "x.o");
+		assert_string_equal(m.stderr_tail, "warning");
+		assert_int_equal(m.micros, 12);
+		assert_true(m.memoised);
+	}
+	log_record_release(&m);
+	return code;
+}
+
+static void records_of_the_log(void **state)
+{
+	(void)state;
+	scoped_buf struct buf b = BUF_INIT;
+	char label[] = "x.o", asker[] = "cat[1]", engine[] = "local", tail[] = "warning";
+	struct log_record m = { .when_ns = 5,
+		                .label = label,
+		                .asker = asker,
+		                .engine = engine,
+		                .micros = 12,
+		                .code = 0,
+		                .memoised = true,
+		                .stderr_tail = tail };
+	message_log_record_encode(&b, &m);
+	check_cuts(&b, decode_record, false);
+}
+
+/* 2^32 is 0 in 32 bits: no success may be made of it. */
+static void numbers_that_do_not_fit_are_refused(void **state)
+{
+	(void)state;
+	uint32_t index;
+	struct client_force_result result;
+	scoped_buf struct buf b = BUF_INIT;
+	struct ref ref = { .kind = REF_BLOB };
+	struct digest d = { { 0 } };
+	wire_u32(&b, 0);
+	wire_i64(&b, -(INT64_C(1) << 32));
+	wire_ref(&b, &ref);
+	wire_string(&b, "");
+	wire_digest(&b, &d);
+	wire_u8(&b, 0);
+	assert_int_equal(message_result_decode(b.data, b.len, &index, &result, NULL), -EBADMSG);
+}
+
+static void a_deadline_of_ages_is_none(void **state)
+{
+	(void)state;
+	scoped_buf struct buf b = BUF_INIT;
+	struct message_force m = { .deadline_ms = INT64_MAX }, got;
+	message_force_encode(&b, &m);
+	assert_int_equal(message_force_decode(b.data, b.len, &got, NULL), 0);
+	assert_int_equal(got.deadline_ms, 0);
+	message_force_release(&got);
+	/* Who sends one all the same: now and it together would be past the end of time. */
+	size_t at = 4 + 4 + 4 + 4; /* no refs, jobs, two empty strings */
+	memset(b.data + at, 0xff, 7);
+	b.data[at + 7] = 0x7f;
+	assert_int_equal(message_force_decode(b.data, b.len, &got, NULL), -EBADMSG);
 }
 
 static void errors_carry_their_code_and_sentence(void **state)
@@ -269,6 +349,9 @@ int main(void)
 		cmocka_unit_test(results),
 		cmocka_unit_test(looks_in_every_state),
 		cmocka_unit_test(infos),
+		cmocka_unit_test(records_of_the_log),
+		cmocka_unit_test(numbers_that_do_not_fit_are_refused),
+		cmocka_unit_test(a_deadline_of_ages_is_none),
 		cmocka_unit_test(errors_carry_their_code_and_sentence),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,9 @@
 static void add_one_of_each(struct buf *b)
 {
 	struct digest d = { { 1, 2, 3 } };
-	struct ref ref = { .kind = REF_THUNK, .digest = d, .output = xstrdup("out"),
+	struct ref ref = { .kind = REF_THUNK,
+		           .digest = d,
+		           .output = xstrdup("out"),
 		           .selection = xstrdup("a/b") };
 	struct strv list = STRV_INIT;
 	strv_add(&list, "");
@@ -80,7 +82,8 @@ static void fields_cut_at_any_byte_are_ebadmsg(void **state)
 	int code;
 	add_one_of_each(&b);
 	for (size_t len = 0; len < b.len; len++) {
-		scoped_free char *exact = xmalloc(len); /* so that a sanitizer sees a step too far */
+		scoped_free char *exact =
+		        xmalloc(len); /* so that a sanitizer sees a step too far */
 		memcpy(exact, b.data, len);
 		read_all_fields(exact, len, &code);
 		assert_int_equal(code, -EBADMSG);
@@ -100,6 +103,39 @@ static void a_string_with_a_nul_inside_is_refused(void **state)
 	assert_int_equal(wire_done(&r, NULL), -EBADMSG);
 }
 
+static void an_int_that_does_not_fit_is_refused(void **state)
+{
+	(void)state;
+	const int64_t numbers[] = { INT32_MIN, -1, INT32_MAX, INT64_C(1) << 32, INT64_MIN };
+	for (size_t i = 0; i < 5; i++) {
+		scoped_buf struct buf b = BUF_INIT;
+		wire_i64(&b, numbers[i]);
+		struct wire_reader r = wire_reader(b.data, b.len);
+		assert_int_equal(wire_get_int(&r), i < 3 ? numbers[i] : 0);
+		assert_int_equal(wire_done(&r, NULL), i < 3 ? 0 : -EBADMSG);
+	}
+}
+
+static void refs_that_cannot_be_are_refused(void **state)
+{
+	(void)state;
+	char text[] = "x";
+	const struct ref wrong[] = {
+		{ .kind = (enum ref_kind)3 },            /* unknown */
+		{ .kind = REF_THUNK },                   /* of no output */
+		{ .kind = REF_BLOB, .output = text },    /* a blob has none */
+		{ .kind = REF_BLOB, .selection = text }, /* nor anything to select */
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		scoped_buf struct buf b = BUF_INIT;
+		scoped_ref struct ref got = REF_INIT;
+		wire_ref(&b, &wrong[i]);
+		struct wire_reader r = wire_reader(b.data, b.len);
+		wire_get_ref(&r, &got);
+		assert_int_equal(wire_done(&r, NULL), -EBADMSG);
+	}
+}
+
 static void headers_are_bounded_and_without_flags(void **state)
 {
 	(void)state;
@@ -109,6 +145,7 @@ static void headers_are_bounded_and_without_flags(void **state)
 	assert_true(wire_header_decode(b.data, &h));
 	assert_int_equal(h.type, 7);
 	assert_int_equal(h.id, 9);
+	assert_int_equal(wire_id(&b), 9);
 	assert_int_equal(h.length, WIRE_HEADER_SIZE - 4);
 	b.data[6] = 1; /* flags */
 	assert_false(wire_header_decode(b.data, &h));
@@ -135,6 +172,8 @@ int main(void)
 		cmocka_unit_test(what_is_written_is_read_again),
 		cmocka_unit_test(fields_cut_at_any_byte_are_ebadmsg),
 		cmocka_unit_test(a_string_with_a_nul_inside_is_refused),
+		cmocka_unit_test(an_int_that_does_not_fit_is_refused),
+		cmocka_unit_test(refs_that_cannot_be_are_refused),
 		cmocka_unit_test(headers_are_bounded_and_without_flags),
 		cmocka_unit_test(versions_compare_as_numbers),
 	};
