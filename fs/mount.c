@@ -191,11 +191,12 @@ static int serve(struct fs *fs, const char *store, struct error *err)
 
 static int prepare(struct fs *fs, char **store, struct error *err)
 {
-	int r = check_device(err);
-	if (r == 0)
-		r = heal(fs->options->directory, err);
+	/* What is wrong with the directory comes first: a device opened to all would not mend it. */
+	int r = heal(fs->options->directory, err);
 	if (r == 0)
 		r = open_backing(fs, err);
+	if (r == 0)
+		r = check_device(err);
 	if (r == 0)
 		r = open_store(fs, store, err);
 	if (r == 0)

@@ -73,8 +73,8 @@ class Services(Case):
         hits = 0
         for i in range(ROUNDS):
             p.write("big", os.urandom(32 << 20))
-            putting = p.start("ggfs", "thunk", "--input", "big", "--output", f"o{i}", "--tool", "cp",
-                              "--", "cp", "big", f"o{i}")
+            putting = p.start("ggfs", "thunk", "--input", "big", "--output", f"o{i}", "--tool",
+                              "cp", "--", "cp", "big", f"o{i}")
             hit = wait_for(lambda: [pid for pid in p.services() if self.is_putting(pid)]
                            or putting.poll() is not None and "over", "a put")
             if hit != "over":
@@ -165,8 +165,8 @@ class Mounts(Case):
         return os.stat(self.p.path("big")).st_ino
 
     def kill_in_a_copy(self, backing):
-        """Writes into the lazy file, and kills the mount once it is being copied. True when the copy
-        was then half made."""
+        """Writes into the lazy file, and kills the mount once it is being copied. True when the
+        copy was then half made."""
         pid = self.mount_pid()
         writer = self.p.start("sh", "-c", "printf X >>big")
         wait_for(lambda: self.backing_state(backing)[0] != PLACEHOLDER_SIZE, "the copy")

@@ -117,12 +117,16 @@ class Mounts(Case):
         os.chmod(p.base, 0o755)
         env = dict(p.env, HOME=home, GGFS_STORE=os.path.join(home, "store"))
         p.stores.append(env["GGFS_STORE"])
-        done = subprocess.run(["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY),
-                               "--clear-groups", "ggfs", "mount", os.path.join(home, "work")],
-                              env=env, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              check=False, timeout=60)
-        self.assertEqual(1, done.returncode)
-        self.assertIn(b"/dev/fuse", done.stderr)
+        p.write("file", "x")
+        for directory, reason in ((os.path.join(home, "work"), b"/dev/fuse"),
+                                  (p.path("file"), b"directory"),  # what the device can not mend
+                                  (p.path("missing"), b"missing")):
+            done = subprocess.run(["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY),
+                                   "--clear-groups", "ggfs", "mount", directory],
+                                  env=env, cwd="/", stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, check=False, timeout=60)
+            self.assertEqual(1, done.returncode)
+            self.assertIn(reason, done.stderr)
         subprocess.run(["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups",
                         "ggfs", "stop"], env=env, cwd="/", stdout=subprocess.DEVNULL, check=False,
                        timeout=60)
