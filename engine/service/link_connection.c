@@ -171,6 +171,8 @@ static bool is_force(const struct link *l, const struct asked *a)
 /* Tells once, and whoever waits when it has lasted too long. */
 static void stay_away(struct link *l)
 {
+	if (atomic_load(&l->closing))
+		return;
 	if (!l->told_away)
 		log_warning("no way to the service: %s", l->connect_error.text);
 	l->told_away = true;
