@@ -112,6 +112,23 @@ static void keep_going_makes_the_rest_and_without_it_they_are_given_up(void **st
 	}
 }
 
+static void what_no_model_knows_is_to_be_run_for_real(void **state)
+{
+	struct fixture *x = *state;
+	struct error err;
+	struct infer_answer answer;
+	struct infer_request request = { .cwd = x->top,
+		                         .tool = xstrdup("/usr/bin/true"),
+		                         .umask = 022 };
+	strv_add(&request.argv, "true");
+	assert_ok(client_infer(x->client, &request, &answer, &err));
+	assert_int_equal(answer.kind, INFER_RUN_REAL);
+	assert_true(answer.reason[0] != '\0');
+	infer_answer_release(&answer);
+	request.cwd = NULL;
+	infer_request_release(&request);
+}
+
 static void an_unknown_engine_is_refused_with_the_names_there_are(void **state)
 {
 	struct fixture *x = *state;
@@ -240,7 +257,7 @@ static void whoever_does_not_speak_the_protocol_is_dropped_and_nobody_else(void 
 	for (uint16_t type = MESSAGE_INFER; type <= MESSAGE_INPUT + 3; type++) {
 		scoped_buf struct buf b = BUF_INIT;
 		if (type == MESSAGE_STOP)
-			continue; /* is heard from anyone who may connect */
+			continue;                      /* is heard from anyone who may connect */
 		size_t mark = wire_begin(&b, type, 1); /* before the greeting */
 		wire_end(&b, mark);
 		assert_true(is_dropped(x, b.data, b.len));
@@ -248,7 +265,8 @@ static void whoever_does_not_speak_the_protocol_is_dropped_and_nobody_else(void 
 	for (uint16_t type = MESSAGE_INFER; type <= MESSAGE_INPUT + 3; type++) {
 		scoped_buf struct buf b = BUF_INIT;
 		char version[] = "0", store[] = "";
-		struct message_hello hello = { .protocol = PROTOCOL_VERSION, .version = version,
+		struct message_hello hello = { .protocol = PROTOCOL_VERSION,
+			                       .version = version,
 			                       .store = store };
 		size_t mark = wire_begin(&b, MESSAGE_HELLO, 1);
 		message_hello_encode(&b, &hello);
@@ -322,6 +340,7 @@ int main(void)
 		SERVICE_TEST(a_force_makes_looks_ready_and_is_logged),
 		SERVICE_TEST(a_failure_is_told_remembered_and_forgotten_by_retry),
 		SERVICE_TEST(keep_going_makes_the_rest_and_without_it_they_are_given_up),
+		SERVICE_TEST(what_no_model_knows_is_to_be_run_for_real),
 		SERVICE_TEST(an_unknown_engine_is_refused_with_the_names_there_are),
 		SERVICE_TEST(an_interrupted_force_returns_and_drops_what_has_not_started),
 		SERVICE_TEST(a_hundred_clients_at_once_are_all_answered),

@@ -158,6 +158,52 @@ static void a_service_killed_in_a_force_is_not_noticed(void **state)
 	link_free(l);
 }
 
+static void a_service_replaced_by_a_newer_one_is_not_noticed(void **state)
+{
+	struct fixture *x = *state;
+	struct error err;
+	struct heard h = heard_new();
+	struct link *l = open_link(x, &h);
+	scoped_ref struct ref ref = fixture_slow(x, 400, "went on");
+	link_force_start(l, &ref, "test[1]", 0, on_done, &h);
+	fixture_wait_running(x, 1);
+	int old = fixture_service_pid(x);
+	struct client_options newer = x->options;
+	struct client *c = NULL;
+	newer.version = "99.0";
+	assert_ok(client_open(&newer, &c, &err));
+	client_free(c);
+	await(&h, &h.answers, 1);
+	assert_int_equal(h.code, 0);
+	assert_int_equal(h.size_bytes, 7);
+	await(&h, &h.reconnected, 1);
+	assert_int_not_equal(fixture_service_pid(x), old);
+	link_free(l);
+}
+
+static void every_mount_is_told_what_settles(void **state)
+{
+	enum { LINKS = 5 };
+	struct fixture *x = *state;
+	struct error err;
+	struct heard h[LINKS];
+	struct link *l[LINKS];
+	scoped_ref struct ref ref = fixture_slow(x, 1, "told");
+	for (int i = 0; i < LINKS; i++) {
+		h[i] = heard_new();
+		l[i] = open_link(x, &h[i]);
+		await_connection(l[i], &h[i], &ref);
+	}
+	struct client_force_options options = { 0 };
+	struct client_force_result result;
+	assert_ok(client_force(x->client, &ref, 1, &options, &result, &err));
+	client_force_result_release(&result);
+	for (int i = 0; i < LINKS; i++) {
+		await(&h[i], &h[i].settled, 1);
+		link_free(l[i]);
+	}
+}
+
 static void looks_do_not_wait_for_a_service(void **state)
 {
 	struct fixture *x = *state;
@@ -209,6 +255,8 @@ int main(void)
 		LINK_TEST(a_force_is_answered_and_settlings_are_told),
 		LINK_TEST(a_mount_is_known_to_the_service_also_after_another_has_come),
 		LINK_TEST(a_service_killed_in_a_force_is_not_noticed),
+		LINK_TEST(a_service_replaced_by_a_newer_one_is_not_noticed),
+		LINK_TEST(every_mount_is_told_what_settles),
 		cmocka_unit_test_setup_teardown(looks_do_not_wait_for_a_service,
 		                                fixture_set_up_without, fixture_tear_down),
 		LINK_TEST(a_withdrawn_force_is_not_answered),
