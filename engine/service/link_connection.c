@@ -171,8 +171,6 @@ static bool is_force(const struct link *l, const struct asked *a)
 /* Tells once, and whoever waits when it has lasted too long. */
 static void stay_away(struct link *l)
 {
-	if (atomic_load(&l->closing))
-		return;
 	if (!l->told_away)
 		log_warning("no way to the service: %s", l->connect_error.text);
 	l->told_away = true;
@@ -189,6 +187,11 @@ static void on_connected(void *arg)
 		return;
 	pthread_join(l->connector, NULL);
 	l->connecting = false;
+	if (atomic_load(&l->closing)) { /* link_disconnect may have been and gone */
+		if (l->connect_code == 0)
+			conn_release(&l->fresh);
+		return;
+	}
 	if (l->connect_code == 0) {
 		l->conn = l->fresh;
 		fd_set_nonblock(l->conn.fd, true);

@@ -403,6 +403,33 @@ static void a_link_may_end_while_it_connects(void **state)
 	}
 }
 
+static size_t open_descriptors(void)
+{
+	size_t count = 0;
+	scoped_dir DIR *d = opendir("/proc/self/fd");
+	while (d && readdir(d))
+		count++;
+	return count;
+}
+
+/* Whichever of its end and its connection comes first. */
+static void a_link_that_ends_as_it_connects_leaves_no_descriptor(void **state)
+{
+	enum { ROUNDS = 300, STEP_US = 2 };
+	struct fixture *x = *state;
+	struct fake f;
+	fake_start(&f, x->store, say_nothing, NULL);
+	size_t before = open_descriptors();
+	for (int i = 0; i < ROUNDS; i++) {
+		struct heard h = { 0 };
+		open_link(x, &h);
+		nanosleep(&(struct timespec){ .tv_nsec = i * STEP_US * 1000L }, NULL);
+		link_free(h.link);
+	}
+	fake_stop(&f);
+	assert_int_equal(open_descriptors(), before - 2); /* the fake's own two */
+}
+
 #define FAKE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
 
 int main(void)
@@ -420,6 +447,7 @@ int main(void)
 		FAKE_TEST(a_deadline_passes_also_when_the_service_hangs),
 		FAKE_TEST(a_link_that_asks_again_has_less_time_left),
 		FAKE_TEST(a_link_may_end_while_it_connects),
+		FAKE_TEST(a_link_that_ends_as_it_connects_leaves_no_descriptor),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
