@@ -4,8 +4,8 @@
  * connects again, then asks anew whatever was asked and not answered; so a reader parked on a
  * force does not notice that the service was killed. There are ends to that: a force whose service
  * LINK_LOST_MAX times in a row ended soon after it was asked, or that no service could be
- * reached or started for since LINK_AWAY_MAX_MS, is answered with -EIO and the reason; one whose
- * deadline passes with -ETIMEDOUT, also while the service is away.
+ * reached or started for since LINK_AWAY_MAX_MS, is answered with -ENETDOWN and the reason; one
+ * whose deadline passes with -ETIMEDOUT, also while the service is away.
  *
  * Threads: all functions from any thread. Callbacks on the link's thread, with no lock held.
  */

@@ -34,7 +34,7 @@ static void count_loss(struct link *l, bool lived)
 	pthread_mutex_unlock(&l->lock);
 	for (struct asked *a; (a = link_take_first(l, is_lost_too_often));)
 		link_answer_force(
-		        a, -EIO, NULL,
+		        a, -ENETDOWN, NULL,
 		        "the service ends again and again while it is asked for this; see "
 		        "service/log in the store",
 		        NULL, false);
@@ -176,7 +176,7 @@ static void stay_away(struct link *l)
 	l->told_away = true;
 	if (now_ms() - l->away_since_ms >= LINK_AWAY_MAX_MS)
 		for (struct asked *a; (a = link_take_first(l, is_force));)
-			link_answer_force(a, -EIO, NULL, l->connect_error.text, NULL, false);
+			link_answer_force(a, -ENETDOWN, NULL, l->connect_error.text, NULL, false);
 	retry_later(l);
 }
 

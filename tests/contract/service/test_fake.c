@@ -316,7 +316,7 @@ static void a_link_asks_each_request_once_on_a_connection(void **state)
 	fake_stop(&f);
 }
 
-static void a_force_that_its_service_never_survives_is_eio_in_the_end(void **state)
+static void a_force_that_its_service_never_survives_is_enetdown_in_the_end(void **state)
 {
 	struct fixture *x = *state;
 	struct fake f;
@@ -326,7 +326,7 @@ static void a_force_that_its_service_never_survives_is_eio_in_the_end(void **sta
 	open_link(x, &h);
 	link_force_start(h.link, &ref, "test[1]", 0, on_done, &h);
 	assert_true(eventually(&h.answers, 1));
-	assert_int_equal(h.code, -EIO);
+	assert_int_equal(h.code, -ENETDOWN);
 	assert_non_null(strstr(h.reason, "again and again"));
 	assert_true(f.connections >= LINK_LOST_MAX && f.connections <= LINK_LOST_MAX + 1);
 	link_free(h.link);
@@ -442,7 +442,7 @@ int main(void)
 		cmocka_unit_test(a_service_that_does_not_answer_is_etimedout),
 		FAKE_TEST(what_a_link_is_told_must_be_what_it_asked),
 		FAKE_TEST(a_link_asks_each_request_once_on_a_connection),
-		FAKE_TEST(a_force_that_its_service_never_survives_is_eio_in_the_end),
+		FAKE_TEST(a_force_that_its_service_never_survives_is_enetdown_in_the_end),
 		FAKE_TEST(a_deadline_passes_also_while_there_is_no_service),
 		FAKE_TEST(a_deadline_passes_also_when_the_service_hangs),
 		FAKE_TEST(a_link_that_asks_again_has_less_time_left),
