@@ -205,11 +205,8 @@ static int run(const void *options, int argc, char **argv)
 	struct forcing f = { .options = options };
 	struct error err = ERROR_INIT;
 	scoped_targets struct target_list list = TARGET_LIST_INIT;
-	for (int i = 0; i < argc; i++)
-		if (target_collect(argv[i], &list, &err) < 0)
-			return cmd_fail(&err);
 	scoped_client struct client *client = NULL;
-	if (session_open_at(f.options->store, argv[0], &client, &err) < 0)
+	if (targets_open(f.options->store, argc, argv, &list, &client, &err) < 0)
 		return cmd_fail(&err);
 	f.client = client;
 	if (targets_expand(client, &list, &err) < 0)

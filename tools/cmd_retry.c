@@ -4,7 +4,7 @@
 
 #include "tools/cmd.h"
 #include "tools/session.h"
-#include "tools/target.h"
+#include "tools/thunk_source.h"
 
 struct retry_options {
 	const char *store;
@@ -45,11 +45,8 @@ static int run_retry(const void *options, int argc, char **argv)
 	const struct retry_options *o = options;
 	struct error err = ERROR_INIT;
 	scoped_targets struct target_list list = TARGET_LIST_INIT;
-	for (int i = 0; i < argc; i++)
-		if (target_collect(argv[i], &list, &err) < 0)
-			return cmd_fail(&err);
 	scoped_client struct client *c = NULL;
-	if (session_open_at(o->store, argv[0], &c, &err) < 0)
+	if (targets_open(o->store, argc, argv, &list, &c, &err) < 0)
 		return cmd_fail(&err);
 	size_t forgotten = 0;
 	for (size_t i = 0; i < list.count; i++)

@@ -82,11 +82,7 @@ static int run(const void *options, int argc, char **argv)
 	struct error err = ERROR_INIT;
 	scoped_targets struct target_list list = TARGET_LIST_INIT;
 	scoped_client struct client *c = NULL;
-	int r = argc ? 0 : target_collect(".", &list, &err);
-	for (int i = 0; r == 0 && i < argc; i++)
-		r = target_collect(argv[i], &list, &err);
-	if (r == 0)
-		r = session_open_at(o->store, argv[0], &c, &err);
+	int r = targets_open(o->store, argc, argv, &list, &c, &err);
 	if (r == 0)
 		r = targets_expand(c, &list, &err);
 	if (r < 0)

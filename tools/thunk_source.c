@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "tools/session.h"
 
 int fetch_bytes(struct client *c, const struct digest *d, size_t max, struct buf *b,
                 struct error *err)
@@ -47,6 +48,15 @@ int fetch_manifest(struct client *c, const struct digest *d, struct manifest *ou
 		return error_set(err, -EBADMSG, "%s is no manifest: %s", digest_hex(d).text,
 		                 error_text(&why));
 	return 0;
+}
+
+int targets_open(const char *store, int argc, char **argv, struct target_list *list,
+                 struct client **out, struct error *err)
+{
+	int r = argc ? 0 : target_collect(".", list, err);
+	for (int i = 0; r == 0 && i < argc; i++)
+		r = target_collect(argv[i], list, err);
+	return r == 0 ? session_open_at(store, argc ? argv[0] : NULL, out, err) : r;
 }
 
 static int add_outputs(struct client *c, const struct digest *d, struct target_list *to,

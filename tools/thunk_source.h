@@ -17,6 +17,10 @@ int fetch_thunk(struct client *c, const struct digest *d, struct thunk *out, str
 int fetch_manifest(struct client *c, const struct digest *d, struct manifest *out,
                    struct error *err);
 
+/* What most verbs begin with: all targets that the operands name (none: the working directory's), and
+ * the service of the first one's store. Both are the caller's to release. */
+int targets_open(const char *store, int argc, char **argv, struct target_list *list,
+                 struct client **out, struct error *err);
 /* Replaces targets that are a thunk's digest by one target for each of its outputs. */
 int targets_expand(struct client *c, struct target_list *list, struct error *err);
 
