@@ -1,7 +1,7 @@
 /*
  * Engine: something that runs resolved thunks: all their inputs are blobs or trees that the
- * store has. One table of functions, asynchronous; backends: local (engine/local/), later
- * lambda and http.
+ * store has. One table of functions, asynchronous; backends: local (engine/local/), lambda, http and
+ * the mixture of several (engine/remote/).
  *
  * The engine gets outputs into the store and says what they are; it knows nothing of memos,
  * of other thunks, of readers. Retrying is the caller's (engine/force.h).
@@ -46,6 +46,9 @@ typedef void engine_done_fn(void *arg, struct engine_result *r);
 struct engine_job {
 	const struct thunk *thunk; /* resolved; valid until done */
 	struct digest digest;      /* of the resolved thunk */
+	const char *engines;       /* which may take it: "lambda,http"; NULL: any. Valid until done */
+	bool local_only;           /* never one that costs */
+	uint64_t expected_micros;  /* what this output took last time; 0: not known */
 	engine_done_fn *done;
 	void *arg;
 };

@@ -13,26 +13,35 @@ import tap  # noqa: E402
 # What each folder may include, itself aside. A folder not named here is no layer.
 MAY_INCLUDE = {
     "common": [],
-    "objstore": ["common"],
+    "common/aws": ["common"],
+    "objstore": ["common", "common/aws"],
     "engine": ["common", "objstore"],
     "engine/model": ["common", "objstore", "engine"],
     "engine/local": ["common", "objstore", "engine"],
-    "engine/service": ["common", "objstore", "engine", "engine/model"],
+    "engine/remote": ["common", "common/aws", "objstore", "engine"],
+    "engine/worker": ["common", "common/aws", "objstore", "engine", "engine/remote"],
+    "engine/service": ["common", "common/aws", "objstore", "engine", "engine/model", "engine/remote"],
     "fs": ["common", "objstore", "engine", "engine/service"],
-    "tools": ["common", "objstore", "engine", "engine/model", "engine/service", "fs"],
+    "tools": ["common", "common/aws", "objstore", "engine", "engine/model", "engine/remote", "engine/worker",
+              "engine/service", "fs"],
+    "tools/lambda_local": ["common", "common/aws", "objstore", "engine", "engine/remote"],
     "examples/fib": ["common", "objstore", "engine"],
 }
 
 # The headers that are for others; every other header is private to its folder.
 PUBLIC = {
     "common": None,  # all of them: helpers for everybody
-    "objstore": ["digest.h", "index.h", "manifest.h", "memo.h", "ref.h", "store.h"],
-    "engine": ["engine.h", "force.h", "placeholder.h", "thunk.h", "yield.h"],
+    "common/aws": ["client.h", "config.h", "sigv4.h"],
+    "objstore": ["digest.h", "far.h", "index.h", "manifest.h", "memo.h", "ref.h", "store.h"],
+    "engine": ["engine.h", "force.h", "placeholder.h", "price.h", "thunk.h", "yield.h"],
     "engine/model": ["infer.h", "view.h"],
     "engine/local": [],
+    "engine/remote": ["remote.h", "wire.h"],
+    "engine/worker": ["worker.h"],
     "engine/service": ["client.h", "link.h", "server.h", "wire.h"],
     "fs": ["mount.h"],
     "tools": [],
+    "tools/lambda_local": [],
     "examples/fib": [],
 }
 
@@ -45,6 +54,7 @@ OWNED_LIBRARIES = [
     (re.compile(r"fuse[_.]|fuse3/|linux/fuse\.h"), {"fs"}),
     (re.compile(r"sqlite3"), {"objstore"}),
     (re.compile(r"curl/"), {"common"}),
+    (re.compile(r"microhttpd"), {"tools", "tools/lambda_local"}),
     (re.compile(r"blake2"), {"objstore"}),
 ]
 

@@ -1,0 +1,65 @@
+/*
+ * Remote engines: lambda (AWS Lambda's Invoke) and http (POST to a ggfs-worker), behind the table
+ * of engine/engine.h; and the mixed engine, which places jobs on several.
+ *
+ * A remote engine sees to it that a job's inputs are in the far store (or inside the request, when
+ * they are small), invokes, and makes of the answer a result whose blobs are in near (small ones,
+ * that came in the answer) or in the far store. It retries what the transport and the service do
+ * to it (429, 5xx, cut connections, lost or wrong answers), with full jitter under a budget, learns
+ * how many the service takes at once, duplicates stragglers; a job's own failure is an answer.
+ *
+ * Threads: as engine.h says: submit and cancel from one thread; done comes on the net's thread.
+ */
+#ifndef GGFS_ENGINE_REMOTE_REMOTE_H
+#define GGFS_ENGINE_REMOTE_REMOTE_H
+
+#include "engine/engine.h"
+#include "engine/price.h"
+#include "objstore/far.h"
+
+enum { REMOTE_JOBS_MAX = 8192, REMOTE_JOBS_DEFAULT = 1000 };
+
+/* All lent, must outlive the engine. */
+struct remote_context {
+	struct net *net;
+	struct aws *aws; /* lambda needs it */
+	struct far *far; /* NULL: inputs must fit in the request, results in the answer */
+	struct store *near;
+	struct ledger *ledger;
+	const struct prices *prices;
+};
+
+struct lambda_options {
+	const char *function; /* name, or name:qualifier; NULL: "ggfs-worker" */
+	const char *endpoint; /* NULL: from the AWS configuration */
+	const char *region;   /* likewise */
+};
+int engine_lambda_new(const struct remote_context *context, const struct lambda_options *options,
+                      unsigned jobs, struct engine **out, struct error *err);
+
+struct http_engine_options {
+	const char *url;   /* of the worker: https://host[:port][/path] */
+	const char *token; /* bearer token; NULL: none */
+};
+int engine_http_new(const struct remote_context *context, const struct http_engine_options *options,
+                    unsigned jobs, struct engine **out, struct error *err);
+
+/* Several engines as one. Placement: what a job asks for (engine_job.engines, local_only), then
+ * cost and size: a job whose inputs would cost more to send than it is likely to run stays here
+ * while there is room. What one refuses (OUTCOME_REFUSED) another is asked for. For the local part
+ * the job's inputs are pulled from the far store first, and its outputs offered to it afterwards.
+ * Owns the parts from now on, on success. near and far as above; far may be NULL. */
+int engine_mixed_new(const struct remote_context *context, struct engine *const *parts,
+                     size_t count, struct engine **out, struct error *err);
+
+/* "local=2,lambda=2000,http=50": which engines with which capacities; no number: the default. */
+struct engine_spec {
+	char name[16];
+	unsigned jobs; /* 0: the default */
+};
+enum { ENGINE_SPECS_MAX = 8 };
+/* -EINVAL says what was not understood. Returns how many. */
+int engine_spec_parse(const char *text, struct engine_spec out[ENGINE_SPECS_MAX],
+                      struct error *err);
+
+#endif
