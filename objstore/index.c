@@ -55,6 +55,7 @@ static int write_sizes(struct index *ix, const struct memo *memo, struct error *
 		sqlite3_stmt *q = index_next(ix, STATEMENT_SIZE_PUT);
 		index_bind_text(q, 1, output->path);
 		index_bind_number(q, 2, (int64_t)output->ref.size_bytes);
+		index_bind_number(q, 3, (int64_t)memo->micros);
 		int r = index_write(ix, q, err);
 		if (r < 0)
 			return r;
@@ -187,6 +188,17 @@ int index_size_get(struct index *ix, const char *output_path, uint64_t *size_byt
 		*size_bytes = (uint64_t)sqlite3_column_int64(q, 0);
 	index_unlock(ix);
 	return r == 1 ? 0 : r == 0 ? -ENOENT : r;
+}
+
+uint64_t index_micros_get(struct index *ix, const char *output_path)
+{
+	sqlite3_stmt *q = index_lock(ix, STATEMENT_SIZE_GET);
+	index_bind_text(q, 1, output_path);
+	uint64_t micros = 0;
+	if (index_step(ix, q, NULL) == 1)
+		micros = (uint64_t)sqlite3_column_int64(q, 1);
+	index_unlock(ix);
+	return micros;
 }
 
 static int64_t time_ns(const struct timespec *t)

@@ -4,11 +4,12 @@
  * aside (index.sqlite.broken) and built anew from the store's memos; a newer one is -EPROTO.
  *
  *   memo       thunk -> memo text (the store's file is the truth, this is the quick look)
- *   size       output path -> the size it had last
+ *   size       output path -> the size it had last, and how long it took
  *   stat       (device, inode, size, mtime, ctime) -> digest
  *   failure    thunk -> errno, reason, exit status, tail of stderr, until when it is remembered
  *   access     blob -> last use, for gc
- *   log        one record a force: when, thunk, who asked, engine, time, outcome, stderr
+ *   log        one record a force: when, thunk, who asked, engine, time, outcome, stderr, cost
+ *   far        blobs that were seen in the far store, and which store that is
  *
  * Writes are gathered and committed together, at the latest INDEX_COMMIT_MS later or by
  * index_flush(); a crash loses at most those, and nothing that cannot be found again.
@@ -41,6 +42,8 @@ int index_memo_put(struct index *ix, const struct memo *memo, struct error *err)
 int index_memo_delete(struct index *ix, const struct digest *thunk, struct error *err);
 
 int index_size_get(struct index *ix, const char *output_path, uint64_t *size_bytes);
+/* What the thunk with this output took last time; 0 when not known. */
+uint64_t index_micros_get(struct index *ix, const char *output_path);
 
 /* The digest of a regular file, from the stat cache. -ENOENT when not known. */
 int index_stat_get(struct index *ix, const struct stat *st, struct digest *out);
@@ -77,6 +80,7 @@ struct log_record {
 	int code;             /* 0 or the positive errno */
 	bool memoised;        /* nothing had to run */
 	char *stderr_tail;    /* warnings, or the failure's text; may be NULL */
+	uint64_t cost_nanodollars;
 };
 
 void log_record_release(struct log_record *r);
@@ -85,5 +89,11 @@ typedef int index_log_fn(void *arg, const struct log_record *r);
 /* The newest limit records, oldest of them first. */
 int index_log_iterate(struct index *ix, size_t limit, index_log_fn *fn, void *arg,
 		      struct error *err);
+
+/* Blobs that were seen in the far store at this URL. Beginning with another URL forgets those of the
+ * one before. What proves wrong is to be forgotten with there = false. */
+void index_far_begin(struct index *ix, const char *url);
+bool index_far_known(struct index *ix, const struct digest *blob);
+void index_far_remember(struct index *ix, const struct digest *blob, bool there);
 
 #endif

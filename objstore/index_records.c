@@ -1,4 +1,5 @@
-/* The tables that say what happened: failures that are remembered, and the log. */
+/* The tables that say what happened: failures that are remembered, the log, and what was seen in the
+ * far store. */
 #include <stdlib.h>
 
 #include "common/io.h"
@@ -83,6 +84,7 @@ void index_log_add(struct index *ix, const struct log_record *r)
 	index_bind_number(q, 8, r->memoised);
 	if (r->stderr_tail)
 		index_bind_text(q, 9, tail(r->stderr_tail));
+	index_bind_number(q, 10, (int64_t)r->cost_nanodollars);
 	if (index_write(ix, q, NULL) == 0) {
 		int64_t id = sqlite3_last_insert_rowid(ix->db);
 		if (id % LOG_PRUNE_EVERY == 0) {
@@ -104,6 +106,7 @@ static void read_record(sqlite3_stmt *q, struct log_record *out)
 		.micros = (uint64_t)sqlite3_column_int64(q, 6),
 		.code = sqlite3_column_int(q, 7),
 		.memoised = sqlite3_column_int(q, 8) != 0,
+		.cost_nanodollars = (uint64_t)sqlite3_column_int64(q, 10),
 	};
 	index_column_digest(q, 2, &out->thunk);
 	if (sqlite3_column_type(q, 9) != SQLITE_NULL)
@@ -160,4 +163,37 @@ int index_log_iterate(struct index *ix, size_t limit, index_log_fn *fn, void *ar
 	while (r == 0 && id < last)
 		r = pass_records(ix, &id, last, fn, arg, err);
 	return r;
+}
+
+/* --- what the far store has --------------------------------------------------------------------- */
+
+bool index_far_known(struct index *ix, const struct digest *blob)
+{
+	sqlite3_stmt *q = index_lock(ix, STATEMENT_FAR_GET);
+	index_bind_digest(q, 1, blob);
+	int r = index_step(ix, q, NULL);
+	index_unlock(ix);
+	return r == 1;
+}
+
+void index_far_remember(struct index *ix, const struct digest *blob, bool there)
+{
+	sqlite3_stmt *q = index_lock(ix, there ? STATEMENT_FAR_PUT : STATEMENT_FAR_DELETE);
+	index_bind_digest(q, 1, blob);
+	index_write(ix, q, NULL);
+	index_unlock(ix);
+}
+
+void index_far_begin(struct index *ix, const char *url)
+{
+	sqlite3_stmt *q = index_lock(ix, STATEMENT_FAR_URL_GET);
+	scoped_free char *known = index_step(ix, q, NULL) == 1 ? index_column_text(q, 0) : NULL;
+	if (!known || strcmp(known, url) != 0) {
+		q = index_next(ix, STATEMENT_FAR_CLEAR);
+		index_write(ix, q, NULL);
+		q = index_next(ix, STATEMENT_FAR_URL_PUT);
+		index_bind_text(q, 1, url);
+		index_write(ix, q, NULL);
+	}
+	index_unlock(ix);
 }

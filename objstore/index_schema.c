@@ -9,7 +9,7 @@
 #include "common/log.h"
 
 enum {
-	SCHEMA_VERSION = 1,
+	SCHEMA_VERSION = 2,
 	APPLICATION_ID = 0x67676673, /* "ggfs" */
 	BUSY_MS = 1000, /* another index on this store holds it for INDEX_COMMIT_MS at most */
 	/* Files up to this size are checked page by page on open; that takes some milliseconds.
@@ -19,7 +19,8 @@ enum {
 
 static const char schema[] =
 	"CREATE TABLE memo(thunk BLOB PRIMARY KEY, text BLOB NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE size(path BLOB PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE size(path BLOB PRIMARY KEY, bytes INTEGER NOT NULL,"
+	" micros INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
 	"CREATE TABLE stat(device INTEGER, inode INTEGER, bytes INTEGER NOT NULL,"
 	" mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, digest BLOB NOT NULL,"
 	" PRIMARY KEY(device, inode)) WITHOUT ROWID;"
@@ -29,15 +30,25 @@ static const char schema[] =
 	"CREATE TABLE access(blob BLOB PRIMARY KEY, used_ns INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE log(id INTEGER PRIMARY KEY, when_ns INTEGER NOT NULL, thunk BLOB NOT NULL,"
 	" label BLOB NOT NULL, asker BLOB NOT NULL, engine BLOB NOT NULL, micros INTEGER NOT NULL,"
-	" code INTEGER NOT NULL, memoised INTEGER NOT NULL, stderr_tail BLOB);";
+	" code INTEGER NOT NULL, memoised INTEGER NOT NULL, stderr_tail BLOB,"
+	" cost INTEGER NOT NULL DEFAULT 0);"
+	"CREATE TABLE far(blob BLOB PRIMARY KEY) WITHOUT ROWID;"
+	"CREATE TABLE far_url(one INTEGER PRIMARY KEY CHECK(one = 1), url BLOB NOT NULL);";
+
+/* From schema 1: what was there stays. */
+static const char upgrade[] =
+	"ALTER TABLE size ADD COLUMN micros INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE log ADD COLUMN cost INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE far(blob BLOB PRIMARY KEY) WITHOUT ROWID;"
+	"CREATE TABLE far_url(one INTEGER PRIMARY KEY CHECK(one = 1), url BLOB NOT NULL);";
 
 static const char *const statement_text[STATEMENT_COUNT] = {
 	[STATEMENT_MEMO_GET] = "SELECT text FROM memo WHERE thunk = ?",
 	[STATEMENT_MEMO_PUT] = "INSERT OR REPLACE INTO memo VALUES (?, ?)",
 	[STATEMENT_MEMO_ADD] = "INSERT OR IGNORE INTO memo VALUES (?, ?)",
 	[STATEMENT_MEMO_DELETE] = "DELETE FROM memo WHERE thunk = ?",
-	[STATEMENT_SIZE_GET] = "SELECT bytes FROM size WHERE path = ?",
-	[STATEMENT_SIZE_PUT] = "INSERT OR REPLACE INTO size VALUES (?, ?)",
+	[STATEMENT_SIZE_GET] = "SELECT bytes, micros FROM size WHERE path = ?",
+	[STATEMENT_SIZE_PUT] = "INSERT OR REPLACE INTO size VALUES (?, ?, ?)",
 	[STATEMENT_STAT_GET] = "SELECT digest FROM stat WHERE device = ? AND inode = ? AND bytes = ?"
 			       " AND mtime_ns = ? AND ctime_ns = ?",
 	[STATEMENT_STAT_PUT] = "INSERT OR REPLACE INTO stat VALUES (?, ?, ?, ?, ?, ?)",
@@ -47,11 +58,17 @@ static const char *const statement_text[STATEMENT_COUNT] = {
 	[STATEMENT_FAILURE_DELETE] = "DELETE FROM failure WHERE thunk = ?",
 	[STATEMENT_ACCESS_PUT] = "INSERT OR REPLACE INTO access VALUES (?, ?)",
 	[STATEMENT_LOG_ADD] = "INSERT INTO log(when_ns, thunk, label, asker, engine, micros, code,"
-			      " memoised, stderr_tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			      " memoised, stderr_tail, cost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STATEMENT_LOG_PRUNE] = "DELETE FROM log WHERE id <= ?",
 	[STATEMENT_LOG_LAST] = "SELECT max(id) FROM log",
 	[STATEMENT_LOG_AFTER] = "SELECT id, when_ns, thunk, label, asker, engine, micros, code,"
-				" memoised, stderr_tail FROM log WHERE id > ? ORDER BY id LIMIT ?",
+				" memoised, stderr_tail, cost FROM log WHERE id > ? ORDER BY id LIMIT ?",
+	[STATEMENT_FAR_GET] = "SELECT 1 FROM far WHERE blob = ?",
+	[STATEMENT_FAR_PUT] = "INSERT OR IGNORE INTO far VALUES (?)",
+	[STATEMENT_FAR_DELETE] = "DELETE FROM far WHERE blob = ?",
+	[STATEMENT_FAR_CLEAR] = "DELETE FROM far",
+	[STATEMENT_FAR_URL_GET] = "SELECT url FROM far_url",
+	[STATEMENT_FAR_URL_PUT] = "INSERT OR REPLACE INTO far_url VALUES (1, ?)",
 };
 
 bool index_is_damage(int code)
@@ -122,6 +139,18 @@ static int check_pages(sqlite3 *db, struct error *err)
 	return sound ? 0 : error_set(err, -EBADMSG, "the index: its pages are damaged");
 }
 
+static int raise_version(sqlite3 *db, struct error *err)
+{
+	char text[sizeof(upgrade) + 128];
+	snprintf(text, sizeof(text), "BEGIN IMMEDIATE; %s PRAGMA user_version=%d; COMMIT;", upgrade,
+		 SCHEMA_VERSION);
+	if (sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK)
+		return 0;
+	int r = damaged(db, "bring its tables up to date", err);
+	sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
 static int check_version(sqlite3 *db, struct error *err)
 {
 	sqlite3_int64 version, application;
@@ -130,6 +159,8 @@ static int check_version(sqlite3 *db, struct error *err)
 		r = ask(db, "PRAGMA application_id", &application, err);
 	if (r < 0)
 		return r;
+	if (application == APPLICATION_ID && version == SCHEMA_VERSION - 1)
+		return raise_version(db, err);
 	if (application != APPLICATION_ID || version < SCHEMA_VERSION)
 		return error_set(err, -EBADMSG, "the index has schema %lld, this ggfs has %d",
 				 (long long)version, SCHEMA_VERSION);

@@ -274,6 +274,40 @@ static void log_keeps_a_bounded_number_of_records(void **state)
 	assert_int_equal(all.last_micros, INDEX_LOG_KEPT + 1999);
 }
 
+static void what_was_seen_far_away_is_known_until_it_proves_wrong_or_the_far_store_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct digest a, b;
+	digest_of(&a, "a", 1);
+	digest_of(&b, "b", 1);
+	index_far_begin(f->index, "s3://one");
+	index_far_remember(f->index, &a, true);
+	index_far_remember(f->index, &b, true);
+	index_far_remember(f->index, &b, true);
+	index_far_remember(f->index, &b, false);
+	assert_true(index_far_known(f->index, &a));
+	assert_false(index_far_known(f->index, &b));
+	close_index(f);
+	open_index(f);
+	index_far_begin(f->index, "s3://one");
+	assert_true(index_far_known(f->index, &a));
+	index_far_begin(f->index, "s3://other");
+	assert_false(index_far_known(f->index, &a));
+}
+
+static void what_an_output_took_last_time_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	scoped_memo struct memo memo = MEMO_INIT;
+	struct ref ref = { .kind = REF_BLOB, .size_bytes = 7 };
+	memo_add_output(&memo, "o", &ref);
+	memo.engine = xstrdup("lambda");
+	memo.micros = 1234;
+	assert_int_equal(index_micros_get(f->index, "o"), 0);
+	assert_int_equal(index_memo_put(f->index, &memo, NULL), 0);
+	assert_int_equal(index_micros_get(f->index, "o"), 1234);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +325,8 @@ int main(void)
 		T(of_a_long_stderr_the_end_is_kept),
 		T(log_gives_the_newest_records_oldest_first),
 		T(log_walk_ends_when_told),
+		T(what_was_seen_far_away_is_known_until_it_proves_wrong_or_the_far_store_changes),
+		T(what_an_output_took_last_time_is_kept),
 		T(log_keeps_a_bounded_number_of_records),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

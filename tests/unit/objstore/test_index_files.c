@@ -172,12 +172,30 @@ static void newer_index_is_eproto_and_left_alone(void **state)
 	struct fixture *f = *state;
 	struct error err;
 	close_index(f);
-	run_sql(f, "PRAGMA user_version = 2");
+	run_sql(f, "PRAGMA user_version = 3");
 	assert_error(index_open(f->store, &f->index, NULL, &err), -EPROTO);
 	assert_null(f->index);
 	assert_false(exists(f, "index.sqlite.broken"));
+	run_sql(f, "PRAGMA user_version = 2");
+	assert_false(open_index(f));
+}
+
+static void schema_1_is_brought_up_to_date_and_keeps_what_it_had(void **state)
+{
+	struct fixture *f = *state;
+	put_memo(f, 1, "a.o", 10);
+	close_index(f);
+	run_sql(f, "DROP TABLE far");
+	run_sql(f, "DROP TABLE far_url");
+	run_sql(f, "ALTER TABLE size DROP COLUMN micros");
+	run_sql(f, "ALTER TABLE log DROP COLUMN cost");
 	run_sql(f, "PRAGMA user_version = 1");
 	assert_false(open_index(f));
+	uint64_t size = 0;
+	assert_int_equal(index_size_get(f->index, "a.o", &size), 0);
+	assert_int_equal(size, 10);
+	assert_int_equal(index_micros_get(f->index, "a.o"), 0);
+	assert_false(exists(f, "index.sqlite.broken"));
 }
 
 static void damage_seen_later_is_mended_while_running(void **state)
@@ -318,6 +336,7 @@ int main(void)
 		T(missing_index_is_built_from_the_stores_memos),
 		T(corrupt_index_is_set_aside_and_built_anew),
 		T(older_and_foreign_indexes_are_built_anew),
+		T(schema_1_is_brought_up_to_date_and_keeps_what_it_had),
 		T(newer_index_is_eproto_and_left_alone),
 		T(damage_seen_later_is_mended_while_running),
 		T(index_works_again_when_a_full_disk_has_room),
