@@ -19,6 +19,8 @@ enum {
 	REMOTE_BYTES_MAX = 6 << 20,       /* Lambda's limit on a request and on an answer, whole */
 	REMOTE_HTTP_BYTES_MAX = 32 << 20, /* of an HTTP worker */
 	REMOTE_STDERR_MAX = 16 << 10,     /* of a function's, in an answer: its end */
+	REMOTE_REASON_MAX = 4 << 10,      /* longer sentences are cut */
+	REMOTE_DECODED_MAX = 256 << 20,   /* of all blobs of a message, decompressed */
 };
 
 struct remote_blob {
@@ -37,6 +39,8 @@ void remote_blobs_add(struct remote_blobs *b, const struct digest *d, const void
                       size_t len);
 /* At most how many bytes of a message a blob takes, compressed or not. */
 size_t remote_blob_cost(size_t len);
+/* The blob of this digest, or NULL; borrowed until b changes. Looks at each. */
+const struct remote_blob *remote_blobs_find(const struct remote_blobs *b, const struct digest *d);
 
 struct remote_request {
 	char *version;         /* GGFS_VERSION of the sender: a worker of another one refuses */
@@ -50,6 +54,8 @@ struct remote_request {
 };
 void remote_request_release(struct remote_request *r);
 void remote_request_encode(const struct remote_request *r, struct buf *b);
+/* out must be zeroed; after -EPROTO its version alone is set, to be released, so that the refusal
+ * can name it; after another failure it is zero again. */
 int remote_request_decode(const char *text, size_t len, struct remote_request *out,
                           struct error *err);
 
@@ -77,12 +83,14 @@ struct remote_result {
 struct remote_answer {
 	char *version, *worker;        /* worker: a name that tells instances apart */
 	bool wrong_version;            /* nothing was run */
+	char *reason;                  /* why nothing was run; else NULL */
 	struct remote_result *results; /* one for each thunk of the request, in any order */
 	size_t result_count;
 	struct remote_blobs blobs;
 };
 void remote_answer_release(struct remote_answer *a);
 void remote_answer_encode(const struct remote_answer *a, struct buf *b);
+/* out must be zeroed; it is zero again on failure. */
 int remote_answer_decode(const char *text, size_t len, struct remote_answer *out,
                          struct error *err);
 

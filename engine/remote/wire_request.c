@@ -1,0 +1,124 @@
+#include "engine/remote/wire_impl.h"
+
+void remote_request_release(struct remote_request *r)
+{
+	free(r->version);
+	free(r->thunks);
+	remote_blobs_release(&r->blobs);
+	free(r->far_url);
+	free(r->far_endpoint);
+	free(r->far_region);
+	*r = (struct remote_request){ 0 };
+}
+
+/* --- writing -----------------------------------------------------------------------------------
+ */
+
+static void add_far(const struct remote_request *r, struct buf *b)
+{
+	if (!r->far_url)
+		return;
+	buf_add_str(b, ",\"far\":{\"url\":");
+	wire_add_bytes(b, r->far_url, strlen(r->far_url));
+	wire_add_text(b, "endpoint", r->far_endpoint);
+	wire_add_text(b, "region", r->far_region);
+	if (r->far_path_style >= 0)
+		wire_add_number(b, "path_style", r->far_path_style ? 1 : 0);
+	buf_add_char(b, '}');
+}
+
+void remote_request_encode(const struct remote_request *r, struct buf *b)
+{
+	buf_add_format(b, "{\"protocol\":%d", REMOTE_PROTOCOL);
+	wire_add_text(b, "version", r->version ? r->version : GGFS_VERSION);
+	buf_add_str(b, ",\"thunks\":[");
+	for (size_t i = 0; i < r->thunk_count; i++) {
+		if (i)
+			buf_add_char(b, ',');
+		wire_add_digest(b, &r->thunks[i]);
+	}
+	buf_add_char(b, ']');
+	add_far(r, b);
+	wire_add_true(b, "keep_results", r->keep_results);
+	wire_add_number(b, "inline_max", r->inline_max);
+	wire_add_blobs(b, &r->blobs);
+	buf_add_char(b, '}');
+}
+
+/* --- reading -----------------------------------------------------------------------------------
+ */
+
+static int read_thunks(const json_t *root, struct remote_request *out, struct error *err)
+{
+	json_t *array = NULL;
+	int r = wire_array(root, "thunks", REMOTE_THUNKS_MAX, &array, err);
+	if (r < 0)
+		return r;
+	size_t count = json_array_size(array);
+	if (count == 0)
+		return error_set(err, -EBADMSG, "a request without \"thunks\"");
+	out->thunks = xcalloc(count, sizeof(*out->thunks));
+	for (; r == 0 && out->thunk_count < count; out->thunk_count++)
+		r = wire_digest_of(json_array_get(array, out->thunk_count), "a thunk",
+		                   &out->thunks[out->thunk_count], err);
+	return r;
+}
+
+static int read_far(const json_t *root, struct remote_request *out, struct error *err)
+{
+	const json_t *far = json_object_get(root, "far");
+	uint64_t path_style = 2;
+	out->far_path_style = -1;
+	if (!far || json_is_null(far))
+		return 0;
+	if (!json_is_object(far))
+		return error_set(err, -EBADMSG, "\"far\" is no object");
+	int r = wire_text(far, "url", &out->far_url, err);
+	if (r == 0 && !out->far_url)
+		r = error_set(err, -EBADMSG, "\"far\" has no \"url\"");
+	if (r == 0)
+		r = wire_text(far, "endpoint", &out->far_endpoint, err);
+	if (r == 0)
+		r = wire_text(far, "region", &out->far_region, err);
+	if (r == 0)
+		r = wire_number(far, "path_style", 1, &path_style, err);
+	if (path_style < 2)
+		out->far_path_style = (int)path_style;
+	return r;
+}
+
+static int read_members(const json_t *root, struct remote_request *out, struct error *err)
+{
+	uint64_t inline_max = 0;
+	int r = read_thunks(root, out, err);
+	if (r == 0)
+		r = read_far(root, out, err);
+	if (r == 0)
+		r = wire_bool(root, "keep_results", &out->keep_results, err);
+	if (r == 0)
+		r = wire_number(root, "inline_max", UINT32_MAX, &inline_max, err);
+	if (r == 0)
+		r = wire_blobs(root, &out->blobs, err);
+	out->inline_max = (uint32_t)inline_max;
+	return r;
+}
+
+int remote_request_decode(const char *text, size_t len, struct remote_request *out,
+                          struct error *err)
+{
+	json_t *root = NULL;
+	int r = wire_parse(text, len, &root, err);
+	if (r < 0 && r != -EPROTO)
+		return r;
+	int named = wire_text(root, "version", &out->version, r == 0 ? err : NULL);
+	if (r == 0)
+		r = named;
+	if (r == 0 && !out->version)
+		r = error_set(err, -EBADMSG, "a request without \"version\"");
+	if (r == 0)
+		r = read_members(root, out, err);
+	json_decref(root);
+	if (r < 0 && r != -EPROTO)
+		remote_request_release(out);
+	return r;
+}
