@@ -25,6 +25,8 @@ enum outcome {
 	OUTCOME_BAD_INPUT, /* an input is absent or broken in the store: reason names it */
 	OUTCOME_LOST,      /* the engine's own trouble: worth another try */
 	OUTCOME_REFUSED,   /* the engine cannot run this at all: reason says why */
+	OUTCOME_DENIED,    /* the service does not accept our credentials, or there are none */
+	OUTCOME_UNREACHABLE, /* no engine can be reached, all tries spent */
 };
 
 struct engine_result {

@@ -23,11 +23,12 @@ struct prices {
 
 /* The table built in. */
 void prices_default(struct prices *p);
-/* Overrides by what the file says. -EINVAL names the line. */
+/* Overrides by what the file says; as before on failure. -EINVAL names the line. */
 int prices_load(struct prices *p, const char *path, struct error *err);
 
-/* One invocation. */
+/* One invocation, its request included; rounded up. */
 uint64_t price_lambda(const struct prices *p, uint64_t billed_ms, uint32_t memory_mib, bool arm);
+/* Requests to the far store. */
 uint64_t price_far(const struct prices *p, uint64_t puts, uint64_t gets);
 
 struct ledger_totals {
@@ -40,8 +41,10 @@ struct ledger_totals {
 
 struct ledger;
 struct ledger *ledger_new(void);
-void ledger_free(struct ledger *l);
+void ledger_free(struct ledger *l); /* NULL is fine */
+/* Something is under way that will cost about so much. */
 void ledger_reserve(struct ledger *l, uint64_t nanodollars);
+/* What was reserved so has ended: adds what it came to (spent->in_flight is not used). */
 void ledger_settle(struct ledger *l, uint64_t reserved, const struct ledger_totals *spent);
 void ledger_totals(struct ledger *l, struct ledger_totals *out);
 
