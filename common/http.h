@@ -55,14 +55,17 @@ enum http_fault {
 struct http_response {
 	int code; /* 0: status is valid; else a negative errno */
 	enum http_fault fault;
-	const char *reason; /* code < 0: one sentence; borrowed */
-	int status;         /* 200, ... */
-	struct buf body;    /* without a sink, and always for a status of 300 and above; the
-	                       callee may steal it */
+	char *reason;    /* code < 0: one sentence, with no more of the URL than its host */
+	int status;      /* 200, ... */
+	struct buf body; /* without a sink, and always for a status of 300 and above; the
+	                    callee may steal it */
 	uint64_t sent_bytes, received_bytes; /* bodies */
 	bool connected_anew;                 /* a connection was made for it */
 	struct strv headers;                 /* "name: value", names in lower case */
 };
+
+/* Frees what it owns, leaves it empty. A done's response is released for it. */
+void http_response_release(struct http_response *r);
 
 /* The value of a header ("content-length"), borrowed, or NULL. */
 const char *http_header(const struct http_response *r, const char *lower_name);

@@ -23,6 +23,5 @@ void net_post(struct net *net, loop_fn *fn, void *arg);
 /* One request from a thread that can wait: fills in *response, which is yours to release
  * (http_response_release). Returns response->code. */
 int net_call(struct net *net, const struct http_request *request, struct http_response *response);
-void http_response_release(struct http_response *response);
 
 #endif
