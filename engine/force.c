@@ -13,6 +13,7 @@ static void force_free(struct force *force)
 	if (force->answered)
 		TAILQ_REMOVE(&f->answers, force, answer);
 	loop_cancel(force->deadline);
+	errand_leave(force->errand);
 	want_release(&force->want);
 	ref_release(&force->ref);
 	asker_unshare(force->asker);
@@ -73,6 +74,8 @@ static void start_ready(struct force *force)
 	const struct ref *ref = &force->ref;
 	struct error err = ERROR_INIT;
 	int r = ref_here(f, ref, &err);
+	if (r == -ENOENT && force_fetches(force))
+		return;
 	if (r == -ENOENT)
 		force->failure = failure_new(
 		        &ref->digest, EIO,
@@ -81,6 +84,8 @@ static void start_ready(struct force *force)
 		        ref->kind == REF_TREE ? "tree" : "blob", digest_hex(&ref->digest).text);
 	else if (r < 0)
 		force->failure = failure_new(&ref->digest, EIO, "%s", error_text(&err));
+	else if (force_fetches(force))
+		return;
 	force_answer_later(force);
 }
 
@@ -95,7 +100,8 @@ int force_start(struct forcer *f, const struct force_request *request, struct fo
 	force->keep_going = request->keep_going;
 	force->done = request->done;
 	force->arg = request->arg;
-	force->asker = asker_new(request->asker ? request->asker : "");
+	force->leave_far = request->leave_far;
+	force->asker = asker_new(request);
 	ref_copy(&force->ref, &request->ref);
 	force->want = (struct want){ .kind = WANT_OUTPUT, .force = force, .memoised = true };
 	ref_copy(&force->want.ref, &request->ref);
@@ -225,6 +231,7 @@ static void cancel_map(struct digest_map *map)
 void forcer_cancel_all(struct forcer *f)
 {
 	f->no_prune = true;
+	forces_stop_fetching(f);
 	cancel_map(&f->thunks);
 	cancel_map(&f->sets);
 	f->no_prune = false;
@@ -248,6 +255,7 @@ int forcer_new(struct loop *loop, struct store *store, struct index *index, stru
 	TAILQ_INIT(&f->answers);
 	TAILQ_INIT(&f->notices);
 	TAILQ_INIT(&f->jobs);
+	TAILQ_INIT(&f->errands);
 	*out = f;
 	return 0;
 }
@@ -268,6 +276,7 @@ void forcer_free(struct forcer *f)
 		TAILQ_REMOVE(&f->jobs, job, link);
 		job->forcer = NULL; /* frees itself when the engine is through with it */
 	}
+	forcer_drop_errands(f);
 	loop_cancel(f->drain);
 	sets_forget(f);
 	looks_forget(f);

@@ -21,6 +21,7 @@
 
 #include "common/loop.h"
 #include "engine/engine.h"
+#include "engine/purse.h"
 #include "objstore/index.h"
 
 enum { FORCE_FOLLOW_MAX = 10000, FORCE_RETRIES_MAX = 3, FORCE_DEPTH_MAX = 1000000 };
@@ -32,7 +33,8 @@ struct force; /* one caller's interest in one ref */
 
 struct force_answer {
 	int code;              /* 0, or the negative errno that a reader gets (LAZY-FILES table):
-	                          -EREMOTEIO -ETIMEDOUT -ENOSPC -ECANCELED -ENETDOWN -EIO -ELOOP */
+	                          -EREMOTEIO -ETIMEDOUT -ENOSPC -ECANCELED -ENETDOWN -EACCES
+	                          -EDQUOT -EIO -ELOOP */
 	const struct ref *ref; /* code 0: REF_BLOB or REF_TREE with its size */
 	const char *reason;    /* code < 0: one sentence */
 	struct digest failed;  /* code < 0: the thunk at the root of it */
@@ -47,6 +49,11 @@ struct force_request {
 	int64_t deadline_ms;  /* from now; 0: none. Past it: -ETIMEDOUT to this caller, work goes on */
 	bool keep_going;      /* when an input fails, still make the others before failing (make -k) */
 	const char *asker;    /* "program[pid]", for the log; copied */
+	const char *engines;  /* which may run it, as in struct engine_job; NULL: any; copied */
+	bool local_only;      /* never an engine that costs */
+	bool leave_far;       /* the result may stay in the far store */
+	struct purse *purse;  /* what it may cost; NULL: no limit; shared. Of several who want the same
+	                         thunk the first pays */
 	force_done_fn *done;  /* called once, never from within force_start; not after force_cancel.
 	                         The struct force is gone when it is called */
 	void *arg;
@@ -55,6 +62,7 @@ struct force_request {
 struct force_counts {
 	uint64_t queued, running, done, failed, memoised; /* since the forcer was made; the first
 	                                                     two: now */
+	uint64_t cost_nanodollars; /* of all that ended, failures included */
 };
 
 /* Everything lent must outlive the forcer. */
@@ -109,5 +117,27 @@ struct force_event {
 };
 typedef void forcer_event_fn(void *arg, const struct force_event *event);
 void forcer_on_event(struct forcer *f, forcer_event_fn *fn, void *arg);
+
+/*
+ * A far store, as far as a force heeds one. A memo there is as good as one here; blobs that are
+ * only there count as made; they are pulled when a caller waits for them.
+ */
+struct force_errand; /* one question under way */
+struct force_far {
+	bool (*known)(void *arg, const struct digest *blob);
+	void (*remember)(void *arg, const struct digest *blob, bool there);
+	/* Asynchronous, asked on the loop's thread; each is answered once, from any thread, by
+	 * force_errand_done(). size_bytes UINT64_MAX: not known. */
+	void (*pull)(void *arg, const struct digest *blob, uint64_t size_bytes,
+	             struct force_errand *errand);
+	void (*memo_get)(void *arg, const struct digest *thunk, struct force_errand *errand);
+	void *arg;
+};
+/* Before the first force. far is copied; what it points to must outlive the forcer, and every errand
+ * be answered before the loop is freed. */
+void forcer_set_far(struct forcer *f, const struct force_far *far);
+/* code 0, -ENOENT absent, else as objstore/far.h; memo (of memo_get, else NULL) is taken over. */
+void force_errand_done(struct force_errand *errand, int code, struct memo *memo,
+                       const char *reason);
 
 #endif

@@ -36,11 +36,15 @@ void failure_unshare(struct shared_failure *s)
 	free(s);
 }
 
-struct asker *asker_new(const char *text)
+struct asker *asker_new(const struct force_request *request)
 {
+	const char *text = request->asker ? request->asker : "";
 	size_t size = strlen(text) + 1;
 	struct asker *a = xmalloc(sizeof(*a) + size);
 	a->refs = 1;
+	a->engines = request->engines ? xstrdup(request->engines) : NULL;
+	a->local_only = request->local_only;
+	a->purse = purse_share(request->purse);
 	memcpy(a->text, text, size);
 	return a;
 }
@@ -53,8 +57,11 @@ struct asker *asker_share(struct asker *a)
 
 void asker_unshare(struct asker *a)
 {
-	if (a && --a->refs == 0)
-		free(a);
+	if (!a || --a->refs > 0)
+		return;
+	free(a->engines);
+	purse_unshare(a->purse);
+	free(a);
 }
 
 struct node_wish node_wish(const struct node *owner)
@@ -99,6 +106,7 @@ struct node *node_obtain(struct forcer *f, enum node_kind kind, const struct dig
 void node_free(struct node *n)
 {
 	assert(TAILQ_EMPTY(&n->waiters) && !n->job && !n->on_agenda && !n->pause);
+	errand_leave(n->errand);
 	for (size_t i = 0; i < n->want_count; i++)
 		want_release(&n->wants[i]);
 	free(n->wants);
@@ -140,13 +148,20 @@ void node_off_queues(struct node *n)
 		TAILQ_REMOVE(&n->forcer->ready[n->priority], n, ready);
 	loop_cancel(n->pause);
 	n->pause = NULL;
+	errand_leave(n->errand);
+	n->errand = NULL;
 }
 
 static bool raise_one(struct node *n, const struct node_wish *wish)
 {
 	bool higher = wish->priority > n->priority;
-	if (!higher && (n->keep_going || !wish->keep_going))
+	bool freer = n->asker->local_only && !wish->asker->local_only;
+	if (!higher && !freer && (n->keep_going || !wish->keep_going))
 		return false;
+	if (freer) {
+		asker_unshare(n->asker);
+		n->asker = asker_share(wish->asker);
+	}
 	n->keep_going = n->keep_going || wish->keep_going;
 	if (higher && n->state == NODE_READY) {
 		TAILQ_REMOVE(&n->forcer->ready[n->priority], n, ready);
@@ -197,6 +212,7 @@ void want_release(struct want *w)
 {
 	want_detach(w);
 	ref_release(&w->ref);
+	ref_release(&w->asked);
 	if (w->mark)
 		ref_release(w->mark);
 	free(w->mark);

@@ -33,7 +33,9 @@ enum {
 	FORCE_LOOK_VISIT_MAX = 10000,  /* thunks one look reads, at most, in search of a failure */
 	FORCE_TREES_KEPT = 4,          /* decoded directory outputs */
 	FORCE_CYCLE_NAMED_MAX = 16,    /* thunks of a cycle that a message names */
-	FORCE_LINKS_MAX = 40,          /* symbolic links followed inside one selection */
+	FORCE_FETCHES_MAX = 64,        /* blobs one node pulls before it can begin */
+	FORCE_MICROS_UNKNOWN = 10000000, /* what a function is taken to need, for budgets */
+	FORCE_LINKS_MAX = 40,            /* symbolic links followed inside one selection */
 };
 
 /* A failure, shared by all who fail because of it. */
@@ -41,15 +43,35 @@ struct shared_failure {
 	unsigned refs;
 	struct failure failure; /* failure.thunk: the root of it */
 	bool unowned;           /* of an input set: its first asking thunk takes it over */
-	uint64_t micros;        /* how long the function ran before it failed */
+	uint64_t micros, cost;  /* how long the function ran before it failed, and nanodollars */
 	bool has_absent;        /* an input the store should have had */
 	struct digest absent;
 };
 
+/* Who asked first, and on which terms. */
 struct asker {
 	unsigned refs;
+	char *engines; /* NULL: any */
+	bool local_only;
+	struct purse *purse;
 	char text[];
 };
+
+enum errand_kind { ERRAND_MEMO, ERRAND_PULL };
+
+struct force_errand {
+	struct forcer *forcer; /* NULL: it is gone */
+	struct loop *loop;
+	struct node *node; /* one of these two is set; none: nobody waits any more */
+	struct force *force;
+	enum errand_kind kind;
+	struct digest digest;
+	int code;
+	struct memo memo;
+	char *reason;
+	TAILQ_ENTRY(force_errand) link; /* in forcer->errands */
+};
+TAILQ_HEAD(errand_list, force_errand);
 
 enum want_kind {
 	WANT_OUTPUT,   /* ref, followed until it is a blob or a tree */
@@ -67,6 +89,8 @@ struct want {
 	unsigned hops;          /* answers followed so far */
 	struct ref *mark;       /* Brent's cycle search: a ref passed before ... */
 	unsigned mark_hops;     /* ... at that many hops */
+	struct digest from;     /* a force's answer: the thunk that gave it ... */
+	struct ref asked;       /* ... and what was asked of it */
 	bool distrusted;        /* a memo was found wanting on this way once already */
 	bool memoised;          /* nothing ran for it so far */
 	TAILQ_ENTRY(want) link; /* in target->waiters */
@@ -74,7 +98,15 @@ struct want {
 TAILQ_HEAD(want_list, want);
 
 enum node_kind { NODE_THUNK, NODE_SET };
-enum node_state { NODE_NEW, NODE_WAITING, NODE_READY, NODE_RUNNING, NODE_PAUSED, NODE_SETTLED };
+enum node_state {
+	NODE_NEW,
+	NODE_AFAR,
+	NODE_WAITING,
+	NODE_READY,
+	NODE_RUNNING,
+	NODE_PAUSED,
+	NODE_SETTLED
+};
 
 struct node {
 	struct forcer *forcer;
@@ -92,6 +124,9 @@ struct node {
 	bool memoised;   /* settled, and nothing ran for it */
 	bool ran_below;  /* something ran for its inputs */
 	bool on_agenda;
+	bool far_asked; /* whether somebody else has made it */
+	unsigned fetches;
+	struct force_errand *errand;
 	unsigned depth, tries, heals;
 	struct thunk *thunk;       /* NODE_THUNK, once loaded; inputs are replaced in place */
 	struct manifest *set;      /* NODE_SET, likewise */
@@ -124,6 +159,8 @@ struct job {
 	pthread_mutex_t lock; /* guards finished; held across cancel, so that the ticket lives */
 	bool finished;
 	struct engine_ticket *ticket;
+	struct asker *asker; /* its engines are lent to the engine */
+	uint64_t estimate;   /* reserved in the asker's purse */
 	TAILQ_ENTRY(job) link;
 };
 TAILQ_HEAD(job_list, job);
@@ -134,7 +171,8 @@ struct force {
 	struct ref ref; /* as asked */
 	struct asker *asker;
 	enum force_priority priority;
-	bool keep_going;
+	bool keep_going, leave_far;
+	struct force_errand *errand;
 	force_done_fn *done; /* NULL once its deadline has passed: the work goes on for nobody */
 	void *arg;
 	struct loop_timer *deadline;
@@ -177,6 +215,9 @@ struct forcer {
 	struct force_list forces, answers;
 	struct notice_list notices;
 	struct job_list jobs;
+	struct force_far far;
+	bool has_far;
+	struct errand_list errands;
 	unsigned running; /* jobs the engine has, cancelled ones included */
 	uint64_t walks;
 	struct loop_timer *drain;
@@ -201,7 +242,7 @@ struct shared_failure *failure_new(const struct digest *thunk, int code, const c
         __attribute__((format(printf, 3, 4)));
 struct shared_failure *failure_share(struct shared_failure *s);
 void failure_unshare(struct shared_failure *s); /* NULL is fine */
-struct asker *asker_new(const char *text);
+struct asker *asker_new(const struct force_request *request);
 struct asker *asker_share(struct asker *a);
 void asker_unshare(struct asker *a);
 
@@ -251,8 +292,9 @@ int ref_step(struct forcer *f, const struct memo *memo, const struct ref *ref, s
 
 void node_step(struct node *n);    /* NODE_NEW */
 void node_resolve(struct node *n); /* NODE_WAITING, nothing pending */
-/* Whether the bytes of ref, which is no thunk, are in the store in their full size: 0; -ENOENT absent;
- * -EBADMSG of another size. What a power loss cut short is put aside then, so that it is made again. */
+/* Whether the bytes of ref, which is no thunk, are in the store in their full size: 0; -ENOENT
+ * absent; -EBADMSG of another size. What a power loss cut short is put aside then, so that it is
+ * made again. */
 int ref_here(struct forcer *f, const struct ref *ref, struct error *err);
 /* Whether the memo of this thunk can be relied on: it is there and so is all it promises. */
 bool memo_usable(struct forcer *f, const struct digest *thunk, struct memo *out);
@@ -266,7 +308,7 @@ void node_settle_memo(struct node *n); /* n->memo is filled in */
 void node_settle_set(struct node *n);  /* n->sized likewise */
 /* Takes the failure over. It is recorded when n is at the root of it. */
 void node_settle_failure(struct node *n, struct shared_failure *failure);
-void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros,
+void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros, uint64_t cost,
               const char *engine, const char *stderr_tail);
 void node_log_known(struct node *n); /* nothing of its own had to run */
 void notice_event(const struct node *n, int kind, const char *stderr_tail);
@@ -276,12 +318,32 @@ const struct digest *node_origin(const struct node *n);
 /* --- force_tell.c --------------------------------------------------------------------------- */
 
 void node_deliver(struct node *n); /* NODE_SETTLED: tells its waiters and frees n */
+/* What a memo promised is nowhere: has it made again, once. */
+bool force_asks_anew(struct force *force);
 
 /* --- force_run.c ---------------------------------------------------------------------------- */
 
 void forcer_dispatch(struct forcer *f);
 void node_cancel_job(struct node *n);
 void job_free(struct job *job);
+
+/* --- force_far.c ---------------------------------------------------------------------------- */
+
+bool far_has(struct forcer *f, const struct digest *blob);
+/* size_bytes UINT64_MAX: whatever its size. */
+bool blob_is_here(struct forcer *f, const struct digest *blob, uint64_t size_bytes);
+/* Each sends the node away (NODE_AFAR), to step again when the answer is there; false when there is
+ * nothing to ask, or it has been asked. */
+bool node_asks_memo(struct node *n);
+bool node_fetches(struct node *n, const struct digest *blob);
+bool node_fetches_for_memo(struct node *n);
+void node_errand_done(struct node *n, struct force_errand *e);
+/* The answer is not here yet: true when it is being brought. */
+bool force_fetches(struct force *force);
+void force_errand_ended(struct force *force, struct force_errand *e);
+void errand_leave(struct force_errand *e);   /* nobody waits for it any more; NULL is fine */
+void forces_stop_fetching(struct forcer *f); /* those callers get -ECANCELED */
+void forcer_drop_errands(struct forcer *f);
 
 /* --- force_heal.c --------------------------------------------------------------------------- */
 

@@ -10,6 +10,8 @@ int ref_here(struct forcer *f, const struct ref *ref, struct error *err)
 {
 	uint64_t size_bytes;
 	int r = store_has(f->store, &ref->digest, &size_bytes, err);
+	if (r == -ENOENT && ref->kind == REF_BLOB && far_has(f, &ref->digest))
+		return 0;
 	if (r < 0 || size_bytes == ref->size_bytes)
 		return r;
 	r = store_verify(f->store, &ref->digest, err);
@@ -219,7 +221,10 @@ static bool load_thunk(struct node *n)
 {
 	struct error err = ERROR_INIT;
 	struct thunk t = THUNK_INIT;
-	if (thunk_load(n->forcer->store, &n->digest, &t, &err) < 0) {
+	int r = thunk_load(n->forcer->store, &n->digest, &t, &err);
+	if (r == -ENOENT && node_fetches(n, &n->digest))
+		return false;
+	if (r < 0) {
 		node_settle_failure(n, failure_new(&n->digest, EIO, "%s", error_text(&err)));
 		return false;
 	}
@@ -274,11 +279,15 @@ static void thunk_step(struct node *n)
 		node_settle_memo(n);
 		return;
 	}
+	if (node_fetches_for_memo(n))
+		return;
 	if (failure_is_remembered(n)) {
 		n->memoised = true;
 		node_settle_failure(n, steal(&n->failure));
 		return;
 	}
+	if (node_asks_memo(n))
+		return;
 	if (n->resolved) {
 		node_to_ready(n);
 		return;
@@ -287,7 +296,7 @@ static void thunk_step(struct node *n)
 		return;
 	if (!n->label)
 		n->label = xstrdup(n->thunk->outputs[0].path);
-	if (!wait_for_inputs(n) && n->state != NODE_SETTLED)
+	if (!wait_for_inputs(n) && n->state == NODE_WAITING)
 		thunk_inputs_known(n);
 }
 
@@ -334,6 +343,8 @@ static void set_step(struct node *n)
 	}
 	scoped_buf struct buf text = BUF_INIT;
 	int r = store_get_bytes(n->forcer->store, &n->digest, MANIFEST_BYTES_MAX, &text, &err);
+	if (r == -ENOENT && node_fetches(n, &n->digest))
+		return;
 	if (r < 0) {
 		fail_set(n, r, r == -ENOENT ? "it is not in the store" : error_text(&err));
 		return;

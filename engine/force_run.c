@@ -12,6 +12,7 @@ void job_free(struct job *job)
 		thunk_release(job->thunk);
 	free(job->thunk);
 	engine_result_release(&job->result);
+	asker_unshare(job->asker);
 	pthread_mutex_destroy(&job->lock);
 	free(job);
 }
@@ -29,6 +30,8 @@ static const char *reason_of(const struct engine_result *r)
 		[OUTCOME_BAD_INPUT] = "an input is absent from the store or broken",
 		[OUTCOME_LOST] = "the engine lost it",
 		[OUTCOME_REFUSED] = "the engine cannot run it",
+		[OUTCOME_DENIED] = "the service refuses our credentials",
+		[OUTCOME_UNREACHABLE] = "no engine can be reached",
 	};
 	return r->reason ? r->reason : usual[r->outcome];
 }
@@ -44,8 +47,11 @@ static int code_of(enum outcome outcome)
 		return ENOSPC;
 	case OUTCOME_BAD_INPUT:
 		return EIO;
+	case OUTCOME_DENIED:
+		return EACCES;
 	case OUTCOME_LOST:
 	case OUTCOME_REFUSED:
+	case OUTCOME_UNREACHABLE:
 		return ENETDOWN;
 	default:
 		return EREMOTEIO;
@@ -76,6 +82,7 @@ static void run_failed(struct node *n, struct engine_result *r, const char *engi
 	failure->failure.engine = xstrdup(r->memo.engine ? r->memo.engine : engine);
 	failure->failure.exit_status = r->exit_status;
 	failure->micros = r->memo.micros;
+	failure->cost = r->memo.cost_nanodollars;
 	if (r->outcome == OUTCOME_BAD_INPUT && r->has_absent)
 		name_absent(failure, &r->absent);
 	notice_event(n, FORCE_EVENT_FAILED, *tail ? tail : reason_of(r));
@@ -97,7 +104,8 @@ static void run_done(struct node *n, struct engine_result *r, const char *engine
 		log_warning("no memo of %s: %s", digest_hex(&n->digest).text, error_text(&err));
 	index_failure_delete(f->index, node_origin(n));
 	f->counts.done++;
-	node_log(n, node_origin(n), 0, n->memo.micros, n->memo.engine, r->stderr_tail);
+	node_log(n, node_origin(n), 0, n->memo.micros, n->memo.cost_nanodollars, n->memo.engine,
+	         r->stderr_tail);
 	notice_event(n, FORCE_EVENT_DONE, r->stderr_tail ? r->stderr_tail : "");
 	node_settle_memo(n);
 }
@@ -152,9 +160,11 @@ static void job_ended(void *arg)
 	struct job *job = arg;
 	struct forcer *f = job->forcer;
 	struct node *n = job->node;
+	purse_settle(job->asker->purse, job->estimate, job->result.memo.cost_nanodollars);
 	if (f) {
 		TAILQ_REMOVE(&f->jobs, job, link);
 		f->running--;
+		f->counts.cost_nanodollars += job->result.memo.cost_nanodollars;
 		forcer_schedule(f);
 	}
 	if (f && n) {
@@ -209,6 +219,7 @@ static struct job *job_new(struct node *n)
 	job->engine = n->forcer->engine;
 	job->thunk = steal(&n->thunk);
 	job->digest = n->digest;
+	job->asker = asker_share(n->asker);
 	pthread_mutex_init(&job->lock, NULL);
 	return job;
 }
@@ -221,19 +232,54 @@ static void submit_refused(struct node *n, struct job *job, int r, const struct 
 		.reason = xstrdup(error_text(err)),
 	};
 	n->thunk = steal(&job->thunk);
+	purse_settle(job->asker->purse, job->estimate, 0);
 	job_free(job);
 	take_result(n, &result, n->forcer->engine->ops->name);
 	engine_result_release(&result);
+}
+
+/* What running n will have cost, as far as one can say: what a second costs, for as long as it took
+ * the last time. */
+static uint64_t estimate(const struct node *n, uint64_t expected_micros)
+{
+	struct engine *engine = n->forcer->engine;
+	uint64_t micros = expected_micros ? expected_micros : FORCE_MICROS_UNKNOWN;
+	if (n->asker->local_only || !n->asker->purse)
+		return 0;
+	return (uint64_t)((double)engine->ops->price(engine, n->thunk) * (double)micros / 1e6);
+}
+
+static void over_budget(struct node *n, uint64_t needs)
+{
+	const struct purse *p = n->asker->purse;
+	node_off_queues(n);
+	notice_event(n, FORCE_EVENT_FAILED, "the budget would be passed");
+	node_settle_failure(
+	        n, failure_new(&n->digest, EDQUOT,
+	                       "the budget of $%.6f would be passed: $%.6f are spent, $%.6f in "
+	                       "flight, and this would need about $%.6f; --budget raises it",
+	                       (double)p->limit / 1e9, (double)p->spent / 1e9,
+	                       (double)p->reserved / 1e9, (double)needs / 1e9));
 }
 
 static void submit(struct node *n)
 {
 	struct forcer *f = n->forcer;
 	struct error err = ERROR_INIT;
+	uint64_t expected_micros = index_micros_get(f->index, n->thunk->outputs[0].path);
+	uint64_t needs = estimate(n, expected_micros);
+	if (!purse_reserve(n->asker->purse, needs)) {
+		over_budget(n, needs);
+		return;
+	}
 	struct job *job = job_new(n);
+	job->estimate = needs;
 	struct engine_job order = {
 		.thunk = job->thunk,
 		.digest = job->digest,
+		.engines = job->asker->engines,
+		.local_only = job->asker->local_only,
+		.expected_micros = expected_micros,
 		.done = job_done,
 		.arg = job,
 	};

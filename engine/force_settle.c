@@ -45,7 +45,7 @@ static void notice_settled(struct node *n, int code)
 }
 
 static void add_record(struct node *n, const struct digest *thunk, int code, uint64_t micros,
-                       bool known, const char *engine, const char *stderr_tail)
+                       bool known, uint64_t cost, const char *engine, const char *stderr_tail)
 {
 	char empty[] = "";
 	struct log_record record = {
@@ -56,6 +56,7 @@ static void add_record(struct node *n, const struct digest *thunk, int code, uin
 		.micros = micros,
 		.code = code,
 		.memoised = known,
+		.cost_nanodollars = cost,
 	};
 	scoped_free char *engine_copy = xstrdup(engine ? engine : "");
 	scoped_free char *tail_copy = xstrdup(stderr_tail ? stderr_tail : "");
@@ -64,15 +65,15 @@ static void add_record(struct node *n, const struct digest *thunk, int code, uin
 	index_log_add(n->forcer->index, &record);
 }
 
-void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros,
+void node_log(struct node *n, const struct digest *thunk, int code, uint64_t micros, uint64_t cost,
               const char *engine, const char *stderr_tail)
 {
-	add_record(n, thunk, code, micros, false, engine, stderr_tail);
+	add_record(n, thunk, code, micros, false, cost, engine, stderr_tail);
 }
 
 void node_log_known(struct node *n)
 {
-	add_record(n, &n->digest, 0, 0, true, n->memo.engine, NULL);
+	add_record(n, &n->digest, 0, 0, true, 0, n->memo.engine, NULL);
 }
 
 /* How long readers are told so without another try; -1: not at all, 0: until `retry`. */
@@ -84,6 +85,7 @@ static int64_t remembered_until(int code, int64_t when_ns)
 	case ETIMEDOUT:
 	case ENOSPC:
 	case ENETDOWN:
+	case EACCES:
 	case ELOOP:
 		return when_ns + FORCE_REMEMBER_NS;
 	default:
@@ -108,7 +110,8 @@ static void record_failure(struct node *n)
 		            error_text(&err));
 	scoped_free char *text = xformat("%s%s%s", failure->reason,
 	                                 *failure->stderr_tail ? "\n" : "", failure->stderr_tail);
-	node_log(n, &n->digest, failure->code, n->failure->micros, failure->engine, text);
+	node_log(n, &n->digest, failure->code, n->failure->micros, n->failure->cost,
+	         failure->engine, text);
 }
 
 /* --- settling -----------------------------------------------------------------------------------

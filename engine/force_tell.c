@@ -24,6 +24,8 @@ static void want_failed(struct want *w, struct shared_failure *failure)
 
 static void want_answered(struct want *w)
 {
+	if (w->force && force_fetches(w->force))
+		return;
 	if (w->force)
 		force_answer_later(w->force);
 	else if (--w->owner->pending == 0)
@@ -165,6 +167,22 @@ static void distrust_or_fail(struct forcer *f, struct want *w, const struct node
 	move_on(w, node_distrusted(f, &n->digest, &wish));
 }
 
+bool force_asks_anew(struct force *force)
+{
+	struct want *w = &force->want;
+	if (w->distrusted || w->asked.kind != REF_THUNK)
+		return false;
+	log_warning("the blob %s is gone from the far store: it is made again",
+	            digest_hex(&w->ref.digest).text);
+	w->distrusted = true;
+	ref_release(&w->ref);
+	w->ref = REF_INIT;
+	ref_copy(&w->ref, &w->asked);
+	struct node_wish wish = wish_of(w);
+	move_on(w, node_distrusted(force->forcer, &w->from, &wish));
+	return true;
+}
+
 /* Where one step from w's ref leads; when that is nowhere, w has failed or asks once more. */
 static bool step_output(struct node *n, struct want *w, struct ref *next)
 {
@@ -178,6 +196,8 @@ static bool step_output(struct node *n, struct want *w, struct ref *next)
 	/* Outputs themselves were looked for when the memo was; what is in a tree was not. */
 	if (r == 0 && w->ref.selection && next->kind != REF_THUNK) {
 		r = ref_here(f, next, &err);
+		if (r == -ENOENT && f->has_far)
+			r = 0; /* with its tree, until that proves wrong */
 		if (r < 0)
 			ref_release(next);
 	}
@@ -215,7 +235,13 @@ static void tell_output(struct node *n, struct want *w)
 		follow(n->forcer, w, next);
 		return;
 	}
-	ref_release(&w->ref);
+	if (w->force) {
+		ref_release(&w->asked);
+		w->asked = w->ref;
+		w->from = n->digest;
+	} else {
+		ref_release(&w->ref);
+	}
 	w->ref = next;
 	if (next.kind == REF_TREE && w->owner)
 		resolve_tree(n->forcer, w);
@@ -241,7 +267,8 @@ static void tell_resolved(const struct node *n, struct want *w)
 	owner->memo.thunk = owner->digest;
 	if (index_memo_put(owner->forcer->index, &owner->memo, &err) < 0)
 		log_warning("no memo of %s: %s", digest_hex(&owner->digest).text, error_text(&err));
-	/* Of this thunk nothing has run, whatever has for its inputs; else the run has been logged. */
+	/* Of this thunk nothing has run, whatever has for its inputs; else the run has been logged.
+	 */
 	if (n->memoised)
 		node_log_known(owner);
 	node_settle_memo(owner);

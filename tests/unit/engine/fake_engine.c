@@ -195,6 +195,7 @@ static void finish(struct engine_ticket *ticket)
 	struct engine_result r = { .outcome = OUTCOME_DONE, .stderr_tail = xstrdup("") };
 	r.memo.thunk = ticket->job.digest;
 	r.memo.engine = xstrdup("fake");
+	r.memo.cost_nanodollars = fake->cost;
 	if (ticket->cancelled)
 		set_outcome(&r, OUTCOME_CANCELLED, "cancelled");
 	else
@@ -247,6 +248,8 @@ static int fake_submit(struct engine *e, const struct engine_job *job, struct en
 {
 	struct fake_engine *fake = (struct fake_engine *)e;
 	fake->submits++;
+	fake->local_only = job->local_only;
+	snprintf(fake->engines, sizeof(fake->engines), "%s", job->engines ? job->engines : "");
 	if (fake->refuse_submit)
 		return error_set(err, -EIO, "not today");
 	struct engine_ticket *ticket = xcalloc(1, sizeof(*ticket));
@@ -280,11 +283,18 @@ static void fake_cancel(struct engine *e, struct engine_ticket *ticket)
 	}
 }
 
+static uint64_t fake_price(struct engine *e, const struct thunk *t)
+{
+	(void)t;
+	return ((struct fake_engine *)e)->price;
+}
+
 static const struct engine_ops fake_ops = {
 	.name = "fake",
 	.capacity = fake_capacity,
 	.submit = fake_submit,
 	.cancel = fake_cancel,
+	.price = fake_price,
 };
 
 void fake_init(struct fake_engine *fake, struct store *store)

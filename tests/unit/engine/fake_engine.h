@@ -28,6 +28,9 @@ struct fake_engine {
 	unsigned jobs;
 	bool hold;
 	bool refuse_submit;
+	uint64_t price, cost; /* of a second; of each run */
+	bool local_only;      /* what the last job said ... */
+	char engines[64];     /* ... likewise; "" when it said nothing */
 	struct ref hook;
 	struct strv started; /* NAMEs, in the order of submits */
 	unsigned submits, cancels;
