@@ -7,9 +7,14 @@
 #include "fs/file.h"
 #include "fs/inode.h"
 #include "fs/lazy.h"
+#include "fs/tree.h"
 
 double attr_present(struct fs *fs, struct inode *inode, struct stat *st)
 {
+	if (S_ISREG(st->st_mode) && S_ISDIR(inode->type)) {
+		tree_present(st);
+		return 0;
+	}
 	if (S_ISREG(st->st_mode)) {
 		lazy_detect(fs, inode, st);
 		if (lazy_is(inode))

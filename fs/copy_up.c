@@ -7,6 +7,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "engine/placeholder.h"
+#include "fs/expand.h"
 #include "fs/inode.h"
 #include "fs/lazy.h"
 #include "fs/object.h"
@@ -90,8 +91,7 @@ static int copy_noted(struct inode *inode, const struct ref *ref, int from, int 
 	return r;
 }
 
-static int copy_object(struct fs *fs, struct inode *inode, const struct ref *ref,
-                       const struct digest *object)
+int copy_up(struct fs *fs, struct inode *inode, const struct ref *ref, const struct digest *object)
 {
 	struct stat st, object_st;
 	scoped_fd int from = object_open(fs, object);
@@ -115,88 +115,6 @@ static int copy_object(struct fs *fs, struct inode *inode, const struct ref *ref
 		drop_intent(fs->backing_fd, &intent);
 	set_noted(inode, false);
 	return r;
-}
-
-/* Ends the copy: wakes all who waited for it. */
-static void finish_copiers(struct inode *inode, int code)
-{
-	pthread_mutex_lock(&inode->lock);
-	struct parked *p = inode->lazy->copiers, *next;
-	inode->lazy->copiers = NULL;
-	inode->lazy->copying = false;
-	if (code == 0) {
-		inode->kind = KIND_UNKNOWN;
-		inode->version++;
-		inode->pages_stale = true;
-	}
-	pthread_mutex_unlock(&inode->lock);
-	for (; p; p = next) {
-		next = p->next;
-		if (parked_claim(p))
-			parked_finish(p, code);
-		parked_put(p);
-	}
-}
-
-struct copy_job {
-	struct fs *fs;
-	struct inode *inode;
-	struct ref ref;
-	struct digest object;
-};
-
-static void copy_task(void *arg)
-{
-	scoped_free struct copy_job *job = arg;
-	int r = copy_object(job->fs, job->inode, &job->ref, &job->object);
-	finish_copiers(job->inode, r);
-	lazy_notify(job->fs, job->inode);
-	inode_put(job->fs, job->inode, 1, NULL);
-	ref_release(&job->ref);
-}
-
-/* The inode's lock is held. */
-static void join(struct parked *p)
-{
-	parked_hold(p);
-	p->next = p->inode->lazy->copiers;
-	p->inode->lazy->copiers = p;
-}
-
-bool copy_up_wait(struct parked *p)
-{
-	pthread_mutex_lock(&p->inode->lock);
-	bool copying = p->inode->lazy && p->inode->lazy->copying;
-	if (copying)
-		join(p);
-	pthread_mutex_unlock(&p->inode->lock);
-	return copying;
-}
-
-void copy_up(struct parked *p)
-{
-	struct inode *inode = p->inode;
-	struct copy_job *job = NULL;
-	pthread_mutex_lock(&inode->lock);
-	bool lazy = inode->kind == KIND_LAZY;
-	if (lazy) {
-		if (!inode->lazy->copying) {
-			inode->lazy->copying = true;
-			job = xcalloc(1, sizeof(*job));
-			*job = (struct copy_job){ .fs = p->fs,
-				                  .inode = inode,
-				                  .object = p->object };
-			ref_copy(&job->ref, &inode->lazy->ref);
-		}
-		join(p);
-	}
-	pthread_mutex_unlock(&inode->lock);
-	if (!lazy && parked_claim(p))
-		parked_finish(p, 0); /* it has become ordinary meanwhile */
-	if (job) {
-		inode_hold(p->fs, inode);
-		tasks_push(p->fs->slow, copy_task, job);
-	}
 }
 
 static bool parse_intent(const char *name, struct ref *blob, struct timespec *mtime)
@@ -239,7 +157,7 @@ int copy_up_recover(int backing_fd, int store_fd, struct error *err)
 		return errno == ENOENT ? 0 : error_errno(err, "cannot look into " INTENT_DIRECTORY);
 	scoped_dir DIR *dir = fdopendir(dup(fd));
 	for (struct dirent *d; dir && (d = readdir(dir));) {
-		if (d->d_name[0] == '.')
+		if (d->d_name[0] == '.' || expand_drop_half_made(fd, d->d_name))
 			continue;
 		int r = recover_one(fd, d->d_name, store_fd);
 		if (r < 0)

@@ -11,14 +11,10 @@
 #ifndef GGFS_FS_COPY_UP_H
 #define GGFS_FS_COPY_UP_H
 
-#include "fs/parked.h"
+#include "fs/fs.h"
 
-/* p->object is in the store. Copies (or waits for the copy under way), then finishes p. May still
- * be interrupted: the copy is completed then, and kept. */
-void copy_up(struct parked *p);
-
-/* If a copy into inode is under way, p waits for it, to be finished with 0 after; else false. */
-bool copy_up_wait(struct parked *p);
+/* The object, which is in the store, becomes the file's bytes; an in_place_fn. */
+int copy_up(struct fs *fs, struct inode *inode, const struct ref *ref, const struct digest *object);
 
 /* Before serving: completes what a crash left in the backing directory. A file whose object is gone
  * becomes a placeholder for it again. */

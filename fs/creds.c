@@ -34,20 +34,24 @@ static void become_umask(mode_t mask)
 	umask(mask);
 }
 
-void creds_become(fuse_req_t req, struct creds *creds)
+void creds_assume(const struct fs *fs, uid_t uid, gid_t gid, mode_t mask, struct creds *creds)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	const struct fs *fs = fs_of(req);
-	become_umask(ctx->umask);
+	become_umask(mask);
 	*creds = (struct creds){ .uid = fs->uid, .gid = fs->gid };
-	if (fs->uid != 0 || (ctx->uid == fs->uid && ctx->gid == fs->gid))
+	if (fs->uid != 0 || (uid == fs->uid && gid == fs->gid))
 		return;
 	creds->changed = true;
-	setfsgid(ctx->gid);
-	setfsuid(ctx->uid);
+	setfsgid(gid);
+	setfsuid(uid);
 	/* Our view of the caller's groups is not complete; the kernel's was, and it allowed this.
 	 */
 	capabilities_change(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH, 0);
+}
+
+void creds_become(fuse_req_t req, struct creds *creds)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	creds_assume(fs_of(req), ctx->uid, ctx->gid, ctx->umask, creds);
 }
 
 void creds_return(const struct creds *creds)

@@ -21,6 +21,8 @@ struct creds {
 };
 
 void creds_become(fuse_req_t req, struct creds *creds);
+/* The same for the owner of what is made on nobody's behalf. */
+void creds_assume(const struct fs *fs, uid_t uid, gid_t gid, mode_t mask, struct creds *creds);
 void creds_return(const struct creds *creds);
 
 /* CAP_FSETID off for this thread and those it starts: with it, the kernel would leave set-uid bits

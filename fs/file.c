@@ -227,11 +227,40 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	lazy_detect(fs, inode, NULL);
+	if (lazy_is_mistaken(inode)) {
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
 	inode_hold(fs, inode);
 	if (lazy_is(inode))
 		lazy_open(fs, req, inode, fi);
 	else
 		file_open_reply(fs, req, inode, fi, NULL);
+}
+
+struct flush {
+	struct fs *fs;
+	fuse_req_t req;
+	struct inode *inode;
+};
+
+static void forget_name(void *arg)
+{
+	scoped_free struct flush *f = arg;
+	inode_forget_name(f->fs, f->inode);
+	fuse_reply_err(f->req, 0);
+	inode_put(f->fs, f->inode, 1, NULL);
+}
+
+/* What was written stands for a directory, and its name has to be looked up anew, before a rename
+ * takes the file along that the kernel knows. That may wait for others at work in the directory,
+ * so it is not for a thread that answers them. */
+static void flush_as_directory(struct fs *fs, fuse_req_t req, struct inode *inode)
+{
+	struct flush *f = xmalloc(sizeof(*f));
+	*f = (struct flush){ .fs = fs, .req = req, .inode = inode };
+	inode_hold(fs, inode);
+	tasks_push(fs->slow, forget_name, f);
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -240,7 +269,12 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct inode *inode = inode_of(fs, ino);
 	/* Programs write placeholders as ordinary bytes; at the close they begin to be lazy, and
 	 * the kernel has to know before close() returns. */
-	if (is_writable(file_of(fi)->flags) && lazy_written(fs, inode))
+	bool lazy = is_writable(file_of(fi)->flags) && lazy_written(fs, inode);
+	if (lazy && lazy_is_mistaken(inode)) {
+		flush_as_directory(fs, req, inode);
+		return;
+	}
+	if (lazy)
 		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
 	fuse_reply_err(req, 0);
 }

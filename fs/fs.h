@@ -30,11 +30,13 @@
 /* A file with several names may have one outside of the mount. */
 #define TIMEOUT_LINKED_S 1.0
 
-/* Where half-made copies are noted (materialise.h); the mount does not show it. */
+/* Where half-made copies are noted (copy_up.h) and directories are made (expand.h); the mount does
+ * not show it. */
 #define INTENT_DIRECTORY ".ggfs-intent"
 
 struct link;
 struct lazy;
+struct directory;
 
 enum kind {
 	KIND_UNKNOWN,  /* not looked into since its bytes may have changed */
@@ -60,8 +62,14 @@ struct inode {
 	 * for. */
 	fuse_ino_t parent;
 	char *name;
-	int fd;      /* O_PATH */
-	mode_t type; /* S_IFREG, ... */
+	int fd; /* O_PATH */
+	/* S_IFREG, ... as it is shown, for good: the kernel takes no other for the same inode. A
+	 * placeholder for a directory is S_IFDIR. */
+	mode_t type;
+	/* A directory that took its placeholder's place goes on with that one's number, which is
+	 * kept from others by this descriptor; -1 of everything else. */
+	int was_fd;
+	ino_t was_ino;
 
 	pthread_mutex_t lock; /* guards what follows */
 	enum kind kind;
@@ -90,6 +98,14 @@ struct table {
 	bool trimming;
 };
 
+/* Refs that were found out to be directories (tree.h); the oldest is forgotten first. */
+enum { KNOWN_TREES_MAX = 256 };
+struct known_trees {
+	pthread_mutex_t lock; /* guards what follows */
+	struct digest keys[KNOWN_TREES_MAX];
+	size_t count, next;
+};
+
 struct fs {
 	const struct mount_options *options;
 	struct fuse_session *session;
@@ -97,7 +113,10 @@ struct fs {
 	int store_fd;   /* the store's directory */
 	struct inode root;
 	struct table table;
-	uid_t uid; /* the mount process's own */
+	struct known_trees trees;
+	pthread_mutex_t directories_lock;
+	struct directory *directories; /* the open ones; that lock */
+	uid_t uid;                     /* the mount process's own */
 	gid_t gid;
 	bool overlay;            /* the backing directory or the store is on an overlay */
 	atomic_bool passthrough; /* cleared for good when the kernel refuses us */

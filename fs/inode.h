@@ -20,6 +20,13 @@ int inode_lookup(struct fs *fs, struct inode *parent, const char *name, struct i
 /* The same for a file without a name that fd (which stays the caller's) has open. */
 int inode_from_fd(struct fs *fs, int fd, struct inode **out, struct stat *st);
 
+/* After a rename: the name by which the file is found now. */
+void inode_renamed(struct fs *fs, struct inode *parent, const char *name);
+
+/* Has the kernel forget the name by which the file was found last; waits for those at work in its
+ * directory, so for fs->slow only. */
+void inode_forget_name(struct fs *fs, struct inode *inode);
+
 void inode_hold(struct fs *fs, struct inode *inode);
 /* Lets go count holds; the last one frees it. req (may be NULL) is what the kernel's backing file
  * is given back through. The root stays. */
@@ -34,7 +41,15 @@ void inode_put(struct fs *fs, struct inode *inode, uint64_t count, fuse_req_t re
 void inode_detach(struct fs *fs, struct inode *inode);
 bool inode_is_detached(struct fs *fs, struct inode *inode);
 
-/* The backing file's own attributes, no more; -errno. */
+/*
+ * Puts the directory fd (O_PATH, taken over) in the place of the placeholder that inode is now:
+ * swap exchanges the two by name. Nobody looks either up meanwhile. Returns what swap did; when
+ * that is not 0 nothing has changed.
+ */
+typedef int inode_swap_fn(void *arg);
+int inode_become(struct fs *fs, struct inode *inode, int fd, inode_swap_fn *swap, void *arg);
+
+/* The backing file's own attributes, with the number that is shown; -errno. */
 int inode_stat(const struct inode *inode, struct stat *st);
 
 /* Opens the backing file itself; never creates, never follows. A descriptor or -errno. */

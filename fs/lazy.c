@@ -6,11 +6,12 @@
 #include "engine/placeholder.h"
 #include "fs/inode.h"
 #include "fs/object.h"
+#include "fs/tree.h"
 
 static void lazy_forget_look(struct lazy *lazy)
 {
 	lazy->looked = false;
-	lazy->size_guess = UINT64_MAX;
+	lazy->size_guess = lazy->ref.kind == REF_BLOB ? lazy->ref.size_bytes : UINT64_MAX;
 	free(steal(&lazy->stderr_tail));
 	free(steal(&lazy->engine));
 }
@@ -32,30 +33,37 @@ static void set_string(char **to, const char *text)
 }
 
 /* What a look into the file found; the inode's lock is held. Takes *ref over. */
-static void set_kind(struct inode *inode, enum kind kind, struct ref *ref, const char *reason)
+static void set_kind(struct inode *inode, enum kind kind, struct ref *ref, bool tree,
+                     const char *reason)
 {
 	inode->kind = kind;
 	if (kind == KIND_ORDINARY)
 		return;
-	if (!inode->lazy) {
+	if (!inode->lazy)
 		inode->lazy = xcalloc(1, sizeof(struct lazy));
-		inode->lazy->size_guess = UINT64_MAX;
-	}
 	struct lazy *lazy = inode->lazy;
+	lazy->tree = tree;
 	if (kind == KIND_DAMAGED || !ref_equal(&lazy->ref, ref)) {
-		lazy_forget_look(lazy);
 		ref_release(&lazy->ref);
 		lazy->ref = *ref;
 		*ref = REF_INIT;
+		lazy_forget_look(lazy);
 		set_string(&lazy->reason, reason);
 	}
 	/* The kernel may have the placeholder's own bytes. */
 	inode->pages_stale = true;
 }
 
+static bool is_here(struct fs *fs, const struct ref *blob)
+{
+	struct stat st;
+	/* A power loss may have cut it short: then the service makes it again. */
+	return object_stat(fs, &blob->digest, &st) == 0 && (uint64_t)st.st_size == blob->size_bytes;
+}
+
 /* Reads the file if its size is a placeholder's, and notes what it is unless it changed meanwhile.
  */
-static void inspect(struct inode *inode, const struct stat *st, uint32_t version)
+static void inspect(struct fs *fs, struct inode *inode, const struct stat *st, uint32_t version)
 {
 	enum kind kind = KIND_ORDINARY;
 	struct error err = ERROR_INIT;
@@ -70,16 +78,22 @@ static void inspect(struct inode *inode, const struct stat *st, uint32_t version
 		else if (r == -EBADMSG)
 			kind = KIND_DAMAGED;
 	}
+	bool tree = kind == KIND_LAZY && tree_is(fs, &ref);
+	const struct ref blob = { .kind = kind == KIND_LAZY ? ref.kind : REF_THUNK,
+		                  .digest = ref.digest,
+		                  .size_bytes = ref.size_bytes };
 	pthread_mutex_lock(&inode->lock);
 	if (inode->version == version)
-		set_kind(inode, kind, &ref, kind == KIND_DAMAGED ? error_text(&err) : NULL);
+		set_kind(inode, kind, &ref, tree, kind == KIND_DAMAGED ? error_text(&err) : NULL);
 	pthread_mutex_unlock(&inode->lock);
+	/* Of bytes that are here nobody else knows more. */
+	if (blob.kind == REF_BLOB && is_here(fs, &blob))
+		lazy_remember_ready(fs, inode, &blob);
 }
 
 void lazy_detect(struct fs *fs, struct inode *inode, const struct stat *known)
 {
 	struct stat st;
-	(void)fs;
 	pthread_mutex_lock(&inode->lock);
 	/* What is being written is ordinary until it is closed. */
 	bool is_known = inode->kind != KIND_UNKNOWN || inode->writers > 0;
@@ -89,7 +103,7 @@ void lazy_detect(struct fs *fs, struct inode *inode, const struct stat *known)
 		return;
 	if (!known && inode_stat(inode, &st) < 0)
 		return;
-	inspect(inode, known ? known : &st, version);
+	inspect(fs, inode, known ? known : &st, version);
 }
 
 bool lazy_is(struct inode *inode)
@@ -98,6 +112,33 @@ bool lazy_is(struct inode *inode)
 	bool lazy = inode->kind == KIND_LAZY || inode->kind == KIND_DAMAGED;
 	pthread_mutex_unlock(&inode->lock);
 	return lazy;
+}
+
+bool lazy_is_tree(struct inode *inode)
+{
+	pthread_mutex_lock(&inode->lock);
+	bool tree = inode->kind == KIND_LAZY && inode->lazy->tree;
+	pthread_mutex_unlock(&inode->lock);
+	return tree;
+}
+
+bool lazy_is_mistaken(struct inode *inode)
+{
+	return S_ISREG(inode->type) && lazy_is_tree(inode);
+}
+
+void lazy_remember_tree(struct fs *fs, struct inode *inode)
+{
+	scoped_ref struct ref ref = REF_INIT;
+	pthread_mutex_lock(&inode->lock);
+	bool lazy = inode->kind == KIND_LAZY;
+	if (lazy) {
+		ref_copy(&ref, &inode->lazy->ref);
+		inode->lazy->tree = true;
+	}
+	pthread_mutex_unlock(&inode->lock);
+	if (lazy)
+		tree_remember(fs, &ref);
 }
 
 void lazy_changed(struct inode *inode)
@@ -113,14 +154,18 @@ void lazy_changed(struct inode *inode)
 bool lazy_written(struct fs *fs, struct inode *inode)
 {
 	struct stat st;
-	(void)fs;
-	lazy_changed(inode);
-	if (inode_stat(inode, &st) < 0 || st.st_size != PLACEHOLDER_SIZE)
+	if (inode_stat(inode, &st) < 0 || st.st_size != PLACEHOLDER_SIZE) {
+		lazy_changed(inode);
 		return false;
+	}
+	/* What it was is believed until it is known anew: a lookup that comes between must not
+	 * take a directory for a file. */
 	pthread_mutex_lock(&inode->lock);
-	uint32_t version = inode->version;
+	if (inode->kind == KIND_LAZY)
+		inode->pages_stale = true;
+	uint32_t version = ++inode->version;
 	pthread_mutex_unlock(&inode->lock);
-	inspect(inode, &st, version);
+	inspect(fs, inode, &st, version);
 	return lazy_is(inode);
 }
 
@@ -173,7 +218,7 @@ void lazy_remember_ready(struct fs *fs, struct inode *inode, const struct ref *r
 {
 	blkcnt_t blocks = blocks_here(fs, &ref->digest);
 	pthread_mutex_lock(&inode->lock);
-	if (inode->kind == KIND_LAZY && ref->kind == REF_BLOB)
+	if (inode->kind == KIND_LAZY && (ref->kind == REF_TREE) == S_ISDIR(inode->type))
 		set_ready(inode->lazy, ref, blocks);
 	pthread_mutex_unlock(&inode->lock);
 }
@@ -184,7 +229,7 @@ static void set_look(struct fs *fs, struct lazy *lazy, const struct force_look *
 	lazy_forget_look(lazy);
 	lazy->looked = true;
 	lazy->generation = atomic_load(&fs->generation);
-	/* A directory is ready for those who list it; to be opened as a file it is not. */
+	/* What is ready as the other of file and directory is not so as this. */
 	lazy->state = look->state == STATE_READY ? STATE_UNFORCED : look->state;
 	lazy->size_guess = look->size_guess;
 	if (look->state == STATE_FAILED) {
@@ -196,7 +241,7 @@ static void set_look(struct fs *fs, struct lazy *lazy, const struct force_look *
 
 void lazy_remember_look(struct fs *fs, struct inode *inode, const struct force_look *look)
 {
-	if (look->state == STATE_READY && look->ref.kind == REF_BLOB) {
+	if (look->state == STATE_READY && (look->ref.kind == REF_TREE) == S_ISDIR(inode->type)) {
 		lazy_remember_ready(fs, inode, &look->ref);
 		return;
 	}
@@ -216,17 +261,15 @@ void lazy_remember_reason(struct inode *inode, const char *reason)
 
 bool lazy_ready_object(struct fs *fs, struct inode *inode, struct digest *object)
 {
-	struct stat st;
-	uint64_t size_bytes = 0;
+	struct ref blob = { .kind = REF_BLOB };
 	pthread_mutex_lock(&inode->lock);
 	bool ready = is_ready(inode);
 	if (ready) {
-		*object = inode->lazy->object;
-		size_bytes = inode->lazy->size_bytes;
+		blob.digest = *object = inode->lazy->object;
+		blob.size_bytes = inode->lazy->size_bytes;
 	}
 	pthread_mutex_unlock(&inode->lock);
-	/* A power loss may have cut it short: then the service makes it again. */
-	return ready && object_stat(fs, object, &st) == 0 && (uint64_t)st.st_size == size_bytes;
+	return ready && is_here(fs, &blob);
 }
 
 bool lazy_look_is_fresh(struct fs *fs, struct inode *inode)

@@ -17,6 +17,7 @@ enum { LAZY_SIZE_UNKNOWN = 4096 };
 /* All of it is guarded by the inode's lock. */
 struct lazy {
 	struct ref ref;
+	bool tree;    /* it stands for a directory */
 	char *reason; /* of damage, or of the last open that failed; may be NULL */
 	bool looked;  /* what follows was learnt when fs->generation was this */
 	uint64_t generation;
@@ -27,9 +28,9 @@ struct lazy {
 	uint64_t size_guess;  /* else; UINT64_MAX: unknown */
 	char *stderr_tail;    /* STATE_FAILED; may be NULL */
 	char *engine;         /* likewise */
-	bool copying;         /* the object is being copied into the file; copiers wait for it */
-	bool copy_noted;      /* by a second name of the file (materialise.h) */
-	struct parked *copiers;
+	bool in_work;         /* see in_place.h; who needs the outcome waits for it */
+	bool copy_noted;      /* by a second name of the file (copy_up.h) */
+	struct parked *waiters;
 };
 
 void lazy_free(struct lazy *lazy); /* NULL is fine */
@@ -38,6 +39,11 @@ void lazy_free(struct lazy *lazy); /* NULL is fine */
 void lazy_detect(struct fs *fs, struct inode *inode, const struct stat *st);
 /* Lazy, or damaged: not an ordinary file. */
 bool lazy_is(struct inode *inode);
+/* A placeholder for a directory. */
+bool lazy_is_tree(struct inode *inode);
+/* The kernel knows it as a file, and it stands for a directory: it takes a new inode to show that,
+ * which the next lookup makes. */
+bool lazy_is_mistaken(struct inode *inode);
 /* Its bytes may have changed: to be looked into again. */
 void lazy_changed(struct inode *inode);
 /* A handle that could write was closed: looks again at once. True when it is lazy now. */
@@ -59,10 +65,16 @@ bool lazy_look_is_fresh(struct fs *fs, struct inode *inode);
 /* Has the kernel ask for the attributes anew, soon, from a thread that may wait. */
 void lazy_notify(struct fs *fs, struct inode *inode);
 
+/* Its ref has turned out to be a directory. */
+void lazy_remember_tree(struct fs *fs, struct inode *inode);
+
 /* The operations on lazy files (parked.c). Each answers req, now or when the service has spoken. */
 /* Takes over one hold on inode. */
 void lazy_open(struct fs *fs, fuse_req_t req, struct inode *inode, struct fuse_file_info *fi);
 void lazy_getattr(struct fs *fs, fuse_req_t req, struct inode *inode);
+/* OPENDIR, and LOOKUP of name in it: of a directory that is not expanded yet. */
+void lazy_opendir(fuse_req_t req, struct inode *inode, const struct fuse_file_info *fi);
+void lazy_lookup(fuse_req_t req, struct inode *inode, const char *name);
 /* SETATTR with a size. */
 void lazy_truncate(struct fs *fs, fuse_req_t req, struct inode *inode, const struct stat *attr,
                    int to_set);

@@ -2,10 +2,12 @@
 #include <fcntl.h>
 
 #include "fs/attr.h"
-#include "fs/copy_up.h"
+#include "fs/dir.h"
+#include "fs/in_place.h"
 #include "fs/file.h"
 #include "fs/inode.h"
 #include "fs/lazy.h"
+#include "fs/names.h"
 #include "fs/object.h"
 #include "fs/parked.h"
 #include "fs/policy.h"
@@ -38,7 +40,7 @@ static void open_answer(struct parked *p, int code)
 		return;
 	}
 	inode_hold(p->fs, p->inode);
-	if (p->copies) {
+	if (p->in_place) {
 		file_open_reply(p->fs, p->req, p->inode, &p->fi, NULL);
 	} else {
 		tell_size(p);
@@ -58,22 +60,23 @@ static bool is_damaged(struct inode *inode)
 static bool make_ordinary(struct inode *inode)
 {
 	pthread_mutex_lock(&inode->lock);
-	bool copying = inode->lazy->copying;
-	if (!copying) {
+	bool in_work = inode->lazy->in_work;
+	if (!in_work) {
 		inode->kind = KIND_ORDINARY;
 		inode->version++;
 		inode->pages_stale = true;
 	}
 	pthread_mutex_unlock(&inode->lock);
-	return !copying;
+	return !in_work;
 }
 
-/* Parks a request that needs the file's bytes, as the policy of its process allows. */
+/* Parks a request that needs the file's bytes, or the directory's names, as the policy of its
+ * process allows. */
 static void force_as_allowed(struct parked *p, enum mount_force policy)
 {
 	p->needs_ready = policy == MOUNT_FORCE_OFF;
 	parked_arm(p);
-	if (p->copies && copy_up_wait(p))
+	if (p->in_place && in_place_wait(p))
 		return;
 	if (p->needs_ready)
 		parked_look(p);
@@ -102,10 +105,53 @@ void lazy_open(struct fs *fs, fuse_req_t req, struct inode *inode, struct fuse_f
 	enum mount_force policy = policy_of(fs, fuse_req_ctx(req));
 	struct parked *p = parked_new(req, inode, open_answer);
 	p->fi = *fi;
-	p->copies = writes || empties;
+	p->in_place = writes || empties;
 	force_as_allowed(p, policy);
 	parked_put(p);
 	inode_put(fs, inode, 1, NULL); /* p holds it */
+}
+
+static void opendir_answer(struct parked *p, int code)
+{
+	if (code < 0)
+		fuse_reply_err(p->req, -code);
+	else
+		dir_open_reply(p->req, p->inode, &p->fi);
+}
+
+static void lookup_answer(struct parked *p, int code)
+{
+	if (code < 0)
+		fuse_reply_err(p->req, -code);
+	else
+		lookup_reply(p->req, p->inode, p->name);
+}
+
+/* Parks what needs the directory expanded. */
+static void expand_first(struct parked *p)
+{
+	p->in_place = true;
+	if (lazy_ready_object(p->fs, p->inode, &p->object)) {
+		parked_arm(p);
+		parked_here(p);
+	} else {
+		force_as_allowed(p, policy_of(p->fs, fuse_req_ctx(p->req)));
+	}
+	parked_put(p);
+}
+
+void lazy_opendir(fuse_req_t req, struct inode *inode, const struct fuse_file_info *fi)
+{
+	struct parked *p = parked_new(req, inode, opendir_answer);
+	p->fi = *fi;
+	expand_first(p);
+}
+
+void lazy_lookup(fuse_req_t req, struct inode *inode, const char *name)
+{
+	struct parked *p = parked_new(req, inode, lookup_answer);
+	p->name = xstrdup(name);
+	expand_first(p);
 }
 
 static void getattr_answer(struct parked *p, int code)
@@ -176,7 +222,7 @@ void lazy_truncate(struct fs *fs, fuse_req_t req, struct inode *inode, const str
 	struct parked *p = parked_new(req, inode, truncate_answer);
 	p->attr = *attr;
 	p->to_set = to_set;
-	p->copies = true;
+	p->in_place = true;
 	force_as_allowed(p, policy);
 	parked_put(p);
 }

@@ -12,6 +12,7 @@
 #include "engine/service/link.h"
 #include "fs/copy_up.h"
 #include "fs/creds.h"
+#include "fs/dir.h"
 #include "fs/inode.h"
 #include "fs/lazy.h"
 #include "fs/mountinfo.h"
@@ -87,10 +88,15 @@ static int open_backing(struct fs *fs, struct error *err)
 		return error_errno(err, "cannot mount %s", directory);
 	if (fstat(fs->backing_fd, &st) < 0)
 		return error_errno(err, "cannot mount %s", directory);
-	fs->root = (struct inode){
-		.dev = st.st_dev, .ino = st.st_ino, .refs = 1, .fd = fs->backing_fd, .type = S_IFDIR
-	};
+	fs->root = (struct inode){ .dev = st.st_dev,
+		                   .ino = st.st_ino,
+		                   .refs = 1,
+		                   .fd = fs->backing_fd,
+		                   .was_fd = -1,
+		                   .type = S_IFDIR };
 	pthread_mutex_init(&fs->root.lock, NULL);
+	pthread_mutex_init(&fs->trees.lock, NULL);
+	pthread_mutex_init(&fs->directories_lock, NULL);
 	return 0;
 }
 
@@ -191,7 +197,8 @@ static int serve(struct fs *fs, const char *store, struct error *err)
 
 static int prepare(struct fs *fs, char **store, struct error *err)
 {
-	/* What is wrong with the directory comes first: a device opened to all would not mend it. */
+	/* What is wrong with the directory comes first: a device opened to all would not mend it.
+	 */
 	int r = heal(fs->options->directory, err);
 	if (r == 0)
 		r = open_backing(fs, err);
@@ -235,6 +242,7 @@ int mount_run(const struct mount_options *options, struct error *err)
 	tasks_free(fs.slow);
 	tasks_free(fs.quick);
 	session_free(&fs);
+	directories_release(&fs);
 	table_release(&fs);
 	if (fs.backing_fd >= 0)
 		close(fs.backing_fd);

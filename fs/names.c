@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/cleanup.h"
+#include "engine/placeholder.h"
 #include "fs/attr.h"
 #include "fs/creds.h"
 #include "fs/file.h"
@@ -27,13 +28,13 @@ static void reply_entry(struct fs *fs, fuse_req_t req, struct inode *parent, con
 		inode_put(fs, inode, 1, NULL);
 }
 
-void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+void lookup_reply(fuse_req_t req, struct inode *parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param e = { .entry_timeout = TIMEOUT_SETTLED_S };
 	struct inode *inode;
 	struct stat st;
-	int r = inode_lookup(fs, inode_of(fs, parent), name, &inode, &st);
+	int r = inode_lookup(fs, parent, name, &inode, &st);
 	if (r == 0)
 		attr_entry(fs, inode, &st, &e);
 	/* An entry without an inode: the kernel remembers that there is none. */
@@ -41,6 +42,15 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_err(req, -r);
 	else if (fuse_reply_entry(req, &e) < 0 && r == 0)
 		inode_put(fs, inode, 1, NULL);
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+{
+	struct inode *parent = inode_of(fs_of(req), parent_ino);
+	if (lazy_is(parent))
+		lazy_lookup(req, parent, name);
+	else
+		lookup_reply(req, parent, name);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
@@ -138,10 +148,35 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	fuse_reply_err(req, unlinkat(inode_of(fs, parent)->fd, name, 0) < 0 ? errno : 0);
 }
 
+/* A lazy directory is removed as a lazy file is, and nothing has to be made to see what is in it.
+ */
+static int remove_directory(int parent, const char *name)
+{
+	if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
+		return 0;
+	struct stat st;
+	int r = -errno;
+	if (r == -ENOTDIR && fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && st.st_size == PLACEHOLDER_SIZE)
+		r = unlinkat(parent, name, 0) < 0 ? -errno : 0;
+	return r;
+}
+
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fs *fs = fs_of(req);
-	fuse_reply_err(req, unlinkat(inode_of(fs, parent)->fd, name, AT_REMOVEDIR) < 0 ? errno : 0);
+	fuse_reply_err(req, -remove_directory(inode_of(fs_of(req), parent)->fd, name));
+}
+
+/* A lazy directory takes the place of an empty one, as any directory may; below it is a file. */
+static int replace_empty(int from, const char *name, int to, const char *new_name)
+{
+	if (renameat2(from, name, to, new_name, RENAME_EXCHANGE) < 0)
+		return -errno;
+	if (unlinkat(from, name, AT_REMOVEDIR) == 0)
+		return 0;
+	int r = -errno;
+	renameat2(from, name, to, new_name, RENAME_EXCHANGE);
+	return r;
 }
 
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -151,8 +186,17 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	struct inode *to = inode_of(fs, new_parent);
 	if (refuse_hidden(req, to, new_name))
 		return;
-	int r = renameat2(inode_of(fs, parent)->fd, name, to->fd, new_name, flags);
-	fuse_reply_err(req, r < 0 ? errno : 0);
+	struct inode *from = inode_of(fs, parent);
+	int r = renameat2(from->fd, name, to->fd, new_name, flags) < 0 ? -errno : 0;
+	if (r == -EISDIR)
+		r = replace_empty(from->fd, name, to->fd, new_name);
+	else if (r == -ENOTDIR)
+		r = -ENOTEMPTY; /* onto a lazy directory, which is one to the kernel */
+	if (r == 0)
+		inode_renamed(fs, to, new_name);
+	if (r == 0 && flags & RENAME_EXCHANGE)
+		inode_renamed(fs, from, name);
+	fuse_reply_err(req, -r);
 }
 
 /* Writable handles are opened for reading too: passthrough needs it, and pages written in part. */

@@ -5,6 +5,9 @@
 
 #include "fs/fs.h"
 
+/* Answers LOOKUP; a lazy parent has been expanded before. */
+void lookup_reply(fuse_req_t req, struct inode *parent, const char *name);
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count);
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);

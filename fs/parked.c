@@ -1,7 +1,7 @@
 #include "fs/parked.h"
 
 #include "engine/service/link.h"
-#include "fs/copy_up.h"
+#include "fs/in_place.h"
 #include "fs/inode.h"
 #include "fs/lazy.h"
 #include "fs/policy.h"
@@ -81,6 +81,14 @@ void parked_arm(struct parked *p)
 	fuse_req_interrupt_func(p->req, on_interrupt, p);
 }
 
+void parked_here(struct parked *p)
+{
+	if (p->in_place)
+		in_place(p);
+	else if (parked_claim(p))
+		parked_finish(p, 0);
+}
+
 /* Ends a look, whether or not the service has said anything. */
 static void look_settled(struct parked *p, int code)
 {
@@ -92,8 +100,8 @@ static void look_settled(struct parked *p, int code)
 			        "nothing was forced: force=off holds for this reader "
 			        "(GGFS_FORCE in its environment, or the mount's -o force=)");
 	}
-	if (code == 0 && p->copies)
-		copy_up(p);
+	if (code == 0)
+		parked_here(p);
 	else if (parked_claim(p))
 		parked_finish(p, code);
 }
@@ -164,9 +172,13 @@ static int take_answer(struct parked *p, const struct force_answer *answer)
 		lazy_remember_reason(p->inode, answer->reason);
 		return reader_code(answer->code);
 	}
-	if (answer->ref->kind != REF_BLOB) {
-		lazy_remember_reason(p->inode, "it stands for a directory, which cannot be "
-		                               "opened as a file; `ggfs force` unpacks it");
+	bool tree = answer->ref->kind == REF_TREE;
+	if (tree && !S_ISDIR(p->inode->type)) {
+		lazy_remember_tree(p->fs, p->inode);
+		return -ESTALE; /* the kernel looks the name up again, and finds a directory */
+	}
+	if (!tree && S_ISDIR(p->inode->type)) {
+		lazy_remember_reason(p->inode, "it was to be a directory, and a file was made");
 		return -EIO;
 	}
 	lazy_remember_ready(p->fs, p->inode, answer->ref);
@@ -184,8 +196,8 @@ static void force_done(void *arg, const struct force_answer *answer)
 	pthread_mutex_unlock(&p->lock);
 	int code = take_answer(p, answer);
 	inode_hold(fs, inode);
-	if (code == 0 && p->copies)
-		copy_up(p);
+	if (code == 0)
+		parked_here(p);
 	else if (parked_claim(p))
 		parked_finish(p, code);
 	/* After the answer: a notice may have to wait for a read that is under way. */
@@ -200,8 +212,9 @@ void parked_force(struct parked *p)
 	char asker[POLICY_ASKER_SIZE];
 	bool withdrawn = false;
 	if (!copy_ref(p->inode, &ref)) {
+		/* It has become ordinary: a directory is there; a file is looked up again. */
 		if (parked_claim(p))
-			parked_finish(p, -ESTALE); /* the kernel looks the name up again */
+			parked_finish(p, S_ISDIR(p->inode->type) ? 0 : -ESTALE);
 		return;
 	}
 	policy_asker(p->pid, asker);

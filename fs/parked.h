@@ -24,7 +24,7 @@ struct parked {
 	struct inode *inode; /* held */
 	parked_answer_fn *answer;
 	pid_t pid;        /* of the caller */
-	bool copies;      /* needs the object copied into the file before the answer */
+	bool in_place;    /* needs work in place before the answer (in_place.h) */
 	bool forces;      /* asks for a force where a look is usual (-o stat=force) */
 	bool needs_ready; /* may not force: what is not here is -EDEADLK */
 	atomic_bool claimed;
@@ -39,7 +39,7 @@ struct parked {
 	struct fuse_file_info fi;
 	struct stat attr;
 	int to_set;
-	char *name;       /* of an attribute */
+	char *name;       /* of an attribute; of what is looked up */
 	struct buf names; /* the backing file's attributes */
 	size_t size;
 };
@@ -58,5 +58,7 @@ void parked_finish(struct parked *p, int code);
 void parked_look(struct parked *p);
 /* Has the service force the file; then answers 0 (p->object is here) or the errno. */
 void parked_force(struct parked *p);
+/* For what is known to be here already: p->object is filled in. */
+void parked_here(struct parked *p);
 
 #endif

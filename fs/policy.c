@@ -12,7 +12,8 @@ enum { ENVIRONMENT_BYTES_MAX = 1 << 20, LIST_BYTES_MAX = 1 << 16, COMM_MAX = 15 
 
 #define LIST "noforce"
 static const char default_list[] =
-        "# Programs that only look: an open by one of them never makes a file; it fails with EDEADLK.\n"
+        "# Programs that only look: an open by one of them never makes a file; it fails with "
+        "EDEADLK.\n"
         "# One name a line, as in /proc/PID/comm (15 characters); * stands for anything.\n"
         "# GGFS_FORCE=on in a program's environment overrules this list.\n"
         "baloo_file*\nclamd\nclamscan\ndropbox\nduplicity\nffmpegthumbnai\ngnome-thumbnail*\n"
@@ -84,8 +85,8 @@ static enum mount_force policy_of_program(struct fs *fs, pid_t pid)
 	char name[COMM_MAX + 2];
 	scoped_buf struct buf list = BUF_INIT;
 	program_name(pid, name);
-	if (*name && read_file_at(fs->store_fd, LIST, &list, LIST_BYTES_MAX, NULL) == 0 && list.len &&
-	    policy_only_looks(list.data, list.len, name))
+	if (*name && read_file_at(fs->store_fd, LIST, &list, LIST_BYTES_MAX, NULL) == 0 &&
+	    list.len && policy_only_looks(list.data, list.len, name))
 		return MOUNT_FORCE_OFF;
 	return fs->options->force;
 }

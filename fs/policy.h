@@ -6,9 +6,9 @@
 
 enum { POLICY_ASKER_SIZE = 48 };
 
-/* GGFS_FORCE of the calling process, where it is the mount's own user's or we are root; else off for
- * a program on the store's list of those that only look; else the mount's -o force=. Reads /proc
- * and the list: for opens of what is not ready only. */
+/* GGFS_FORCE of the calling process, where it is the mount's own user's or we are root; else off
+ * for a program on the store's list of those that only look; else the mount's -o force=. Reads
+ * /proc and the list: for opens of what is not ready only. */
 enum mount_force policy_of(struct fs *fs, const struct fuse_ctx *ctx);
 
 /* Writes the list, STORE/noforce, with the usual programs, where there is none. */

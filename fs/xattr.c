@@ -25,11 +25,10 @@ static bool has_attributes(const struct inode *inode)
 	return !S_ISLNK(inode->type);
 }
 
-static bool is_lazy_file(struct fs *fs, struct inode *inode)
+static bool is_lazy(struct fs *fs, struct inode *inode)
 {
-	if (!S_ISREG(inode->type))
-		return false;
-	lazy_detect(fs, inode, NULL);
+	if (S_ISREG(inode->type))
+		lazy_detect(fs, inode, NULL);
 	return lazy_is(inode);
 }
 
@@ -39,7 +38,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	struct inode *inode = inode_of(fs, ino);
 	char value[4096];
 	if (lazy_xattr_is_ours(name)) {
-		if (is_lazy_file(fs, inode))
+		if (is_lazy(fs, inode))
 			lazy_xattr_get(fs, req, inode, name, size);
 		else
 			lazy_xattr_get_ordinary(req, inode, name, size);
@@ -73,7 +72,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		}
 		names.len = n < 0 ? 0 : (size_t)n;
 	}
-	if (is_lazy_file(fs, inode))
+	if (is_lazy(fs, inode))
 		lazy_xattr_list(fs, req, inode, &names, size);
 	else
 		xattr_reply(req, names.data, names.len, size);
@@ -86,7 +85,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 	struct inode *inode = inode_of(fs, ino);
 	int r = 0;
 	if (lazy_xattr_is_ours(name))
-		r = is_lazy_file(fs, inode) ? lazy_xattr_set(fs, inode, name) : -EPERM;
+		r = is_lazy(fs, inode) ? lazy_xattr_set(fs, inode, name) : -EPERM;
 	else if (!has_attributes(inode))
 		r = -EOPNOTSUPP;
 	else if (setxattr(proc_path(inode->fd).text, name, value, size, flags) < 0)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "engine/placeholder.h"
+#include "engine/lay_out.h"
 #include "tools/thunk_source.h"
 
 static char *beside(const char *path)
@@ -30,63 +30,42 @@ static int write_blob(struct client *c, const struct digest *d, int dirfd, const
 	return r;
 }
 
-static int write_placeholder(const struct manifest_entry *e, int dirfd, struct error *err)
-{
-	char bytes[PLACEHOLDER_SIZE];
-	int r = placeholder_encode(&e->ref, bytes, err);
-	return r < 0 ? r : replace_file_at(dirfd, e->path, bytes, sizeof(bytes), e->mode, err);
-}
+struct laying_out {
+	struct client *client;
+	const struct timespec *mtime;
+};
 
-static int make_parents(int dirfd, const char *path, struct error *err)
-{
-	const char *slash = strrchr(path, '/');
-	if (!slash)
-		return 0;
-	scoped_free char *parent = xstrndup(path, (size_t)(slash - path));
-	return make_dirs_at(dirfd, parent, 0777, err);
-}
+static int write_tree(const struct laying_out *l, const struct digest *d, int dirfd,
+                      struct error *err);
 
-static int write_tree(struct client *c, const struct digest *d, int dirfd, struct error *err);
-
-static int write_subtree(struct client *c, const struct manifest_entry *e, int dirfd,
+static int write_subtree(const struct laying_out *l, const struct manifest_entry *e, int dirfd,
                          struct error *err)
 {
-	int r = make_dirs_at(dirfd, e->path, 0777, err);
-	if (r < 0)
-		return r;
+	if (mkdirat(dirfd, e->path, 0777) < 0)
+		return error_errno(err, "cannot make the directory %s", e->path);
 	scoped_fd int below = openat(dirfd, e->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (below < 0)
 		return error_errno(err, "cannot open %s", e->path);
-	return write_tree(c, &e->ref.digest, below, err);
+	return write_tree(l, &e->ref.digest, below, err);
 }
 
-static int write_entry(struct client *c, const struct manifest_entry *e, int dirfd,
-                       struct error *err)
+static int write_file(void *arg, int dirfd, const struct manifest_entry *e, struct error *err)
 {
-	int r = make_parents(dirfd, e->path, err);
-	if (r < 0)
-		return r;
-	if (e->kind == ENTRY_DIR)
-		return make_dirs_at(dirfd, e->path, 0777, err);
-	if (e->kind == ENTRY_LINK)
-		return symlinkat(e->target, dirfd, e->path) < 0
-		               ? error_errno(err, "cannot make the link %s", e->path)
-		               : 0;
+	const struct laying_out *l = arg;
 	if (e->ref.kind == REF_THUNK)
-		return write_placeholder(e, dirfd, err);
+		return lay_out_placeholder(dirfd, e->path, e->mode, &e->ref, err);
 	if (e->ref.kind == REF_TREE)
-		return write_subtree(c, e, dirfd, err);
-	return write_blob(c, &e->ref.digest, dirfd, e->path, e->mode, err);
+		return write_subtree(l, e, dirfd, err);
+	return write_blob(l->client, &e->ref.digest, dirfd, e->path, e->mode, err);
 }
 
 /* A manifest cannot hold itself (its digest would have to), so this ends. */
-static int write_tree(struct client *c, const struct digest *d, int dirfd, struct error *err)
+static int write_tree(const struct laying_out *l, const struct digest *d, int dirfd,
+                      struct error *err)
 {
 	scoped_manifest struct manifest m = MANIFEST_INIT;
-	int r = fetch_manifest(c, d, &m, err);
-	for (size_t i = 0; r == 0 && i < m.count; i++)
-		r = write_entry(c, &m.entries[i], dirfd, err);
-	return r;
+	int r = fetch_manifest(l->client, d, &m, err);
+	return r < 0 ? r : lay_out(&m, dirfd, l->mtime, write_file, (void *)(uintptr_t)l, err);
 }
 
 /* Somebody may have put another file there while it was made: that one is not ours to replace. */
@@ -130,8 +109,9 @@ static int replace_by_directory(struct client *c, const struct target *t, const 
 		return error_errno(err, "cannot make directory %s", temporary);
 	scoped_fd int fd = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = fd < 0 ? error_errno(err, "cannot open %s", temporary) : 0;
+	const struct laying_out l = { c, &t->st.st_mtim };
 	if (r == 0)
-		r = write_tree(c, d, fd, err);
+		r = write_tree(&l, d, fd, err);
 	if (r == 0)
 		r = still_the_same(t, err);
 	/* rename() puts no directory in a file's place: the two are exchanged. */

@@ -33,7 +33,7 @@ PUBLIC = {
     "common": None,  # all of them: helpers for everybody
     "common/aws": ["client.h", "config.h", "sigv4.h"],
     "objstore": ["digest.h", "far.h", "index.h", "manifest.h", "memo.h", "ref.h", "store.h"],
-    "engine": ["engine.h", "force.h", "placeholder.h", "price.h", "purse.h", "settings.h", "thunk.h", "yield.h"],
+    "engine": ["engine.h", "force.h", "lay_out.h", "placeholder.h", "price.h", "purse.h", "settings.h", "thunk.h", "yield.h"],
     "engine/model": ["infer.h", "view.h"],
     "engine/local": [],
     "engine/remote": ["remote.h", "wire.h"],
@@ -46,8 +46,8 @@ PUBLIC = {
 }
 
 # Of the engine, the mount sees placeholders and the service's client, and nothing that runs.
-FS_SEES_OF_ENGINE = {"engine/placeholder.h", "engine/force.h", "engine/service/client.h",
-                     "engine/service/link.h"}
+FS_SEES_OF_ENGINE = {"engine/placeholder.h", "engine/lay_out.h", "engine/force.h",
+                     "engine/service/client.h", "engine/service/link.h"}
 
 # Libraries that only one folder knows.
 OWNED_LIBRARIES = [

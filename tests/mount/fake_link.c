@@ -2,10 +2,13 @@
  * engine/service/link.h as the mount tests need it: every answer is the test's. It connects to the
  * Unix socket $GGFS_FAKE_LINK and speaks lines:
  *
- *   to the test:    force ID ASKER DIGEST | cancel ID | retry DIGEST
- *   from the test:  done ID DIGEST SIZE              answers a force
+ *   to the test:    force ID ASKER DIGEST[/SELECTION] [local] | cancel ID | retry DIGEST
+ *   from the test:  done ID DIGEST SIZE              answers a force: a file
+ *                   tree ID DIGEST SIZE              ... a directory, by its manifest
  *                   fail ID ERRNO REASON
  *                   ready THUNK DIGEST SIZE          looks and forces answer so by themselves
+ *                   readytree THUNK DIGEST SIZE      ... with a directory; THUNK may be one with
+ *                                                    /SELECTION wherever it stands
  *                   failed THUNK ERRNO REASON
  *                   guess THUNK SIZE                 looks: unforced, that size last time
  *                   away on|off                      looks: -EAGAIN
@@ -24,13 +27,14 @@
 #include "common/loop.h"
 #include "engine/service/link.h"
 
-enum { LINE_MAX_BYTES = 4096 };
+enum { LINE_MAX_BYTES = 4096, SELECTION_SIZE = 256 };
 
 struct link_force {
 	struct link *link;
 	struct link_force *next;
 	unsigned id;
 	struct digest thunk;
+	char selection[SELECTION_SIZE];
 	force_done_fn *done;
 	void *arg;
 	struct loop_timer *timer;
@@ -42,7 +46,9 @@ struct link_force {
 struct known {
 	struct known *next;
 	struct digest thunk;
+	char selection[SELECTION_SIZE];
 	enum force_state state;
+	enum ref_kind kind;
 	struct digest object;
 	uint64_t size;
 	int code;
@@ -81,10 +87,15 @@ static void say(struct link *l, const char *format, ...)
 		fprintf(stderr, "fake link: the test has gone\n");
 }
 
-static struct known *known_find(struct link *l, const struct digest *thunk)
+static void set_selection(char out[SELECTION_SIZE], const struct ref *ref)
+{
+	snprintf(out, SELECTION_SIZE, "%s", ref->selection ? ref->selection : "");
+}
+
+static struct known *known_find(struct link *l, const struct digest *thunk, const char *selection)
 {
 	struct known *k = l->knowns;
-	while (k && !digest_equal(&k->thunk, thunk))
+	while (k && (!digest_equal(&k->thunk, thunk) || strcmp(k->selection, selection) != 0))
 		k = k->next;
 	return k;
 }
@@ -144,10 +155,10 @@ static void force_begin(void *arg)
 	if (!f)
 		return;
 	pthread_mutex_lock(&l->lock);
-	struct known *k = known_find(l, &f->thunk);
+	struct known *k = known_find(l, &f->thunk, f->selection);
 	pthread_mutex_unlock(&l->lock);
 	if (k && k->state == STATE_READY) {
-		struct ref ref = { .kind = REF_BLOB, .digest = k->object, .size_bytes = k->size };
+		struct ref ref = { .kind = k->kind, .digest = k->object, .size_bytes = k->size };
 		force_end(f, 0, &ref, NULL);
 	} else if (k && k->state == STATE_FAILED) {
 		force_end(f, -k->code, NULL, k->reason);
@@ -168,12 +179,14 @@ struct link_force *link_force_start(struct link *l, const struct ref *ref, const
 		                  .thunk = ref->digest,
 		                  .arg = arg,
 		                  .deadline_ms = deadline_ms };
+	set_selection(f->selection, ref);
 	l->forces = f;
 	unsigned id = f->id;
 	pthread_mutex_unlock(&l->lock);
 	struct force_post *post = xmalloc(sizeof(*post));
 	*post = (struct force_post){ l, id };
-	say(l, "force %u %s %s\n", id, asker, digest_hex(&ref->digest).text);
+	say(l, "force %u %s %s%s%s\n", id, asker, digest_hex(&ref->digest).text,
+	    ref->selection ? "/" : "", ref->selection ? ref->selection : "");
 	loop_post(l->loop, force_begin, post);
 	return f;
 }
@@ -194,7 +207,7 @@ struct look_post {
 	struct look_post *next;
 	struct link *link;
 	struct digest thunk;
-	enum ref_kind kind;
+	char selection[SELECTION_SIZE];
 	link_look_fn *done;
 	void *arg;
 };
@@ -205,7 +218,7 @@ static void look_now(void *arg)
 	struct link *l = p->link;
 	struct force_look look = { .state = STATE_UNFORCED, .size_guess = UINT64_MAX };
 	pthread_mutex_lock(&l->lock);
-	struct known *k = known_find(l, &p->thunk);
+	struct known *k = known_find(l, &p->thunk, p->selection);
 	pthread_mutex_unlock(&l->lock);
 	if (l->mute) {
 		p->next = l->muted;
@@ -219,7 +232,9 @@ static void look_now(void *arg)
 	if (k) {
 		look.state = k->state;
 		if (k->state == STATE_READY)
-			look.ref = (struct ref){ .digest = k->object, .size_bytes = k->size };
+			look.ref = (struct ref){ .kind = k->kind,
+				                 .digest = k->object,
+				                 .size_bytes = k->size };
 		look.failure.reason = k->reason;
 		look.size_guess = k->state == STATE_UNFORCED ? k->size : UINT64_MAX;
 		look.local = true;
@@ -231,6 +246,7 @@ void link_look(struct link *l, const struct ref *ref, link_look_fn *done, void *
 {
 	struct look_post *p = xcalloc(1, sizeof(*p));
 	*p = (struct look_post){ .link = l, .thunk = ref->digest, .done = done, .arg = arg };
+	set_selection(p->selection, ref);
 	loop_post(l->loop, look_now, p);
 }
 
@@ -250,7 +266,7 @@ static void answer_force(struct link *l, unsigned id, int code, const struct ref
 static void learn(struct link *l, struct known *fact)
 {
 	pthread_mutex_lock(&l->lock);
-	struct known *k = known_find(l, &fact->thunk);
+	struct known *k = known_find(l, &fact->thunk, fact->selection);
 	if (!k) {
 		k = xcalloc(1, sizeof(*k));
 		k->next = l->knowns;
@@ -264,21 +280,25 @@ static void learn(struct link *l, struct known *fact)
 
 static void obey(struct link *l, const char *line)
 {
-	char word[16] = "", a[80] = "", b[80] = "";
+	char word[16] = "", a[80 + SELECTION_SIZE] = "", b[80] = "";
 	int rest = 0, more = 0;
 	unsigned long long size = 0;
 	struct known fact = { 0 };
-	sscanf(line, "%15s %79s %n%79s %llu%n", word, a, &rest, b, &size, &more);
-	digest_parse(a, strlen(a), &fact.thunk);
+	sscanf(line, "%15s %335s %n%79s %llu%n", word, a, &rest, b, &size, &more);
+	digest_parse(a, strcspn(a, "/"), &fact.thunk);
+	if (strchr(a, '/'))
+		snprintf(fact.selection, sizeof(fact.selection), "%s", strchr(a, '/') + 1);
 	digest_parse(b, strlen(b), &fact.object);
 	fact.size = size;
 	const char *reason = strchr(line + rest, ' ');
-	if (strcmp(word, "done") == 0) {
-		struct ref ref = { .digest = fact.object, .size_bytes = size };
+	bool tree = strcmp(word, "tree") == 0 || strcmp(word, "readytree") == 0;
+	fact.kind = tree ? REF_TREE : REF_BLOB;
+	if (strcmp(word, "done") == 0 || strcmp(word, "tree") == 0) {
+		struct ref ref = { .kind = fact.kind, .digest = fact.object, .size_bytes = size };
 		answer_force(l, (unsigned)atoi(a), 0, &ref, NULL);
 	} else if (strcmp(word, "fail") == 0) {
 		answer_force(l, (unsigned)atoi(a), -atoi(b), NULL, reason ? reason + 1 : "");
-	} else if (strcmp(word, "ready") == 0) {
+	} else if (strcmp(word, "ready") == 0 || strcmp(word, "readytree") == 0) {
 		fact.state = STATE_READY;
 		learn(l, &fact);
 	} else if (strcmp(word, "failed") == 0) {

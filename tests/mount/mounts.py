@@ -221,6 +221,57 @@ class Mount:
         self.say(f"settled {thunk}")
         self.sync()
 
+    # --- lazy directories ---
+
+    def thunk_with_tree(self, output):
+        """A thunk, in the store, whose output is a directory."""
+        self.thunks += 1
+        return self.put(f"ggfs-thunk 1\nprogram bin/f\narg f{self.thunks}\n"
+                        f"output tree {output}\ntimeout 60\n".encode())
+
+    def manifest(self, entries):
+        """Stores a directory's list: {path: bytes | ("link", target) | None | "ref text"}."""
+        lines = ["ggfs-manifest 1"]
+        for path, what in sorted(entries.items()):
+            if what is None:
+                lines.append(f"dir {path}")
+            elif isinstance(what, tuple):
+                lines.append(f"link {what[1]} {path}")
+            elif isinstance(what, str):
+                lines.append(f"file 0644 {what} {path}")
+            else:
+                mode = "0755" if path.endswith(".sh") else "0644"
+                lines.append(f"file {mode} blob {self.put(what)} {len(what)} {path}")
+        text = "".join(line + "\n" for line in lines).encode()
+        return self.put(text), len(text)
+
+    def lazy_directory(self, name, entries=None, mode=0o755):
+        """With entries its force succeeds at once. Returns its thunk."""
+        thunk = self.thunk_with_tree(name)
+        self.write_placeholder(name, f"thunk {thunk} {name}", mode)
+        if entries is not None:
+            self.ready_directory(thunk, entries)
+        return thunk
+
+    def ready_directory(self, thunk, entries):
+        """Its files are ready, too."""
+        listed, size = self.manifest(entries)
+        self.say(f"readytree {thunk} {listed} {size}")
+        self.files_are_ready(thunk, entries)
+        self.sync()
+
+    def files_are_ready(self, thunk, entries):
+        for path, content in entries.items():
+            if isinstance(content, bytes):
+                self.say(f"ready {thunk}/{path} {self.put(content)} {len(content)}")
+        self.say(f"settled {thunk}")
+
+    def answer_tree(self, force, entries):
+        """Ends the force of a directory, whose files are ready then."""
+        listed, size = self.manifest(entries)
+        self.files_are_ready(force[3], entries)
+        self.say(f"tree {force[1]} {listed} {size}")
+
     def answer(self, force, content):
         """Ends the force whose event this is: its result is in the store."""
         self.say(f"done {force[1]} {self.put(content)} {len(content)}")

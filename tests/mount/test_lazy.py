@@ -7,67 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tap  # noqa: E402
-from mounts import DEADLINE_S, PLACEHOLDER_SIZE, Mount, digest, placeholder, run  # noqa: E402
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def xattr(path, name):
-    return os.getxattr(path, "user.ggfs." + name).decode()
-
-
-class Reader:
-    """open(path, flags) in a thread; the outcome is the descriptor or the errno."""
-
-    def __init__(self, path, flags=os.O_RDONLY):
-        self.fd = self.errno = None
-        self.thread = threading.Thread(target=self._open, args=(path, flags), daemon=True)
-        self.thread.start()
-
-    def _open(self, path, flags):
-        try:
-            self.fd = os.open(path, flags)
-        except OSError as e:
-            self.errno = e.errno
-
-    def done(self):
-        self.thread.join(DEADLINE_S)
-        if self.thread.is_alive():
-            raise AssertionError("the open did not return")
-        return self
-
-    def content(self):
-        self.done()
-        if self.errno:
-            raise AssertionError(os.strerror(self.errno))
-        with os.fdopen(self.fd, "rb") as f:
-            return f.read()
-
-
-class Case(unittest.TestCase):
-    options = ()
-
-    def setUp(self):
-        self.mount = Mount(*self.options)
-        self.addCleanup(self.mount.close)
-
-    def p(self, name):
-        return self.mount.path(name)
-
-    def fails(self, code, call, *args):
-        with self.assertRaises(OSError) as caught:
-            call(*args)
-        self.assertEqual(errno.errorcode[caught.exception.errno], errno.errorcode[code])
+from cases import Case, Reader, read, xattr  # noqa: E402
+from mounts import DEADLINE_S, PLACEHOLDER_SIZE, digest, placeholder, run  # noqa: E402
 
 
 class Lazy(Case):
