@@ -8,7 +8,12 @@
  * to it (429, 5xx, cut connections, lost or wrong answers), with full jitter under a budget, learns
  * how many the service takes at once, duplicates stragglers; a job's own failure is an answer.
  *
+ * What becomes of a job that none of this helps: OUTCOME_LOST, with the service's own words;
+ * OUTCOME_DENIED; OUTCOME_UNREACHABLE; a thunk under which workers die or that Lambda's own
+ * timeout ends fails alone, after REMOTE_DEATHS_MAX tries. All tries' cost is in memo's.
+ *
  * Threads: as engine.h says: submit and cancel from one thread; done comes on the net's thread.
+ * free not on that one.
  */
 #ifndef GGFS_ENGINE_REMOTE_REMOTE_H
 #define GGFS_ENGINE_REMOTE_REMOTE_H
@@ -17,13 +22,28 @@
 #include "engine/price.h"
 #include "objstore/far.h"
 
-enum { REMOTE_JOBS_MAX = 8192, REMOTE_JOBS_DEFAULT = 1000 };
+enum {
+	REMOTE_JOBS_MAX = 8192,
+	REMOTE_JOBS_DEFAULT = 1000,
+	REMOTE_TRIES_MAX = 16,             /* of one job, for trouble that is not its own */
+	REMOTE_DEATHS_MAX = 3,             /* out of memory, or at the service's timeout */
+	REMOTE_CRASHES_MAX = 8,            /* workers that end otherwise */
+	REMOTE_THROTTLED_MS_MAX = 600000,  /* one job, waiting for a service that takes nothing */
+	REMOTE_AWAY_MS = 120000,           /* a service that cannot be reached any more ... */
+	REMOTE_AWAY_FIRST_MS = 10000,      /* ... or never could */
+	REMOTE_HELD_BYTES_MAX = 256 << 20, /* of requests in flight; more wait */
+	REMOTE_INLINE_MAX = 256 << 10, /* of a request, where there is a far store for the rest */
+	REMOTE_RESULT_INLINE_MAX = 32 << 10, /* an output so small comes in the answer as well */
+};
 
 /* All lent, must outlive the engine. */
 struct remote_context {
 	struct net *net;
 	struct aws *aws; /* lambda needs it */
 	struct far *far; /* NULL: inputs must fit in the request, results in the answer */
+	/* How a worker finds that store: its url (NULL: far_url()), endpoint, region and
+	 * path_style. NULL: as AWS has it, by the url alone. */
+	const struct far_options *worker_far;
 	struct store *near;
 	struct ledger *ledger;
 	const struct prices *prices;
@@ -33,14 +53,19 @@ struct lambda_options {
 	const char *function; /* name, or name:qualifier; NULL: "ggfs-worker" */
 	const char *endpoint; /* NULL: from the AWS configuration */
 	const char *region;   /* likewise */
+	bool arm;             /* priced as arm64 */
+	unsigned start;       /* requests at once at first; 0: 1,000, as Lambda's own scaling */
 };
+/* -EINVAL: the function's name or the endpoint are none. */
 int engine_lambda_new(const struct remote_context *context, const struct lambda_options *options,
                       unsigned jobs, struct engine **out, struct error *err);
 
 struct http_engine_options {
 	const char *url;   /* of the worker: https://host[:port][/path] */
 	const char *token; /* bearer token; NULL: none */
+	unsigned start;    /* as of Lambda */
 };
+/* -EINVAL: the url is none. */
 int engine_http_new(const struct remote_context *context, const struct http_engine_options *options,
                     unsigned jobs, struct engine **out, struct error *err);
 

@@ -93,3 +93,30 @@ void work_add(struct work *w, work_fn *fn, void *arg)
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->mutex);
 }
+
+struct flush {
+	pthread_mutex_t mutex;
+	pthread_cond_t over;
+	bool done; /* guarded by mutex */
+};
+
+static void flushed(void *arg)
+{
+	struct flush *f = arg;
+	pthread_mutex_lock(&f->mutex);
+	f->done = true;
+	pthread_cond_signal(&f->over);
+	pthread_mutex_unlock(&f->mutex);
+}
+
+void work_flush(struct work *w)
+{
+	struct flush f = { .mutex = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER };
+	work_add(w, flushed, &f);
+	pthread_mutex_lock(&f.mutex);
+	while (!f.done)
+		pthread_cond_wait(&f.over, &f.mutex);
+	pthread_mutex_unlock(&f.mutex);
+	pthread_cond_destroy(&f.over);
+	pthread_mutex_destroy(&f.mutex);
+}

@@ -17,5 +17,7 @@ typedef void work_fn(void *arg);
 int work_new(const char *name, struct work **out, struct error *err);
 void work_free(struct work *w); /* NULL is fine */
 void work_add(struct work *w, work_fn *fn, void *arg);
+/* Waits until what was added before is done. Not from the thread itself. */
+void work_flush(struct work *w);
 
 #endif
