@@ -103,7 +103,7 @@ static int already_there(struct store *s, const struct digest *d, uint64_t size_
 			 struct error *err)
 {
 	uint64_t size_there;
-	int r = s->ops->has(s->impl, d, &size_there, err);
+	int r = (s->ops->put_has ? s->ops->put_has : s->ops->has)(s->impl, d, &size_there, err);
 	*there = r == 0 && size_there == size_bytes;
 	if (r == 0 && !*there)
 		r = s->ops->quarantine(s->impl, d, err);

@@ -115,6 +115,8 @@ struct store_ops {
 	int (*put_fd)(void *put); /* readable descriptor of the temporary object, borrowed; or -1 */
 	int (*get)(void *impl, const struct digest *d, struct error *err);
 	int (*has)(void *impl, const struct digest *d, uint64_t *size_bytes, struct error *err);
+	/* As has, where a put asks whether it may be left out; NULL: has serves. */
+	int (*put_has)(void *impl, const struct digest *d, uint64_t *size_bytes, struct error *err);
 	int (*remove)(void *impl, const struct digest *d, struct error *err);
 	int (*quarantine)(void *impl, const struct digest *d, struct error *err);
 	int (*iterate)(void *impl, store_visit_fn *visit, void *arg, struct error *err);
