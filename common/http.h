@@ -87,6 +87,7 @@ struct http_request {
 	http_source_fn *source; /* instead of body: body_len bytes come from here */
 	http_sink_fn *sink;     /* NULL: response.body */
 	size_t body_max;        /* of response.body; 0: 1 MiB */
+	bool direct;            /* no proxy, whatever the options or the environment say */
 	int64_t connect_ms;     /* 0: 10,000 */
 	int64_t whole_ms;       /* 0: no limit */
 	int64_t stall_ms;       /* no byte in either direction for so long; 0: no limit */

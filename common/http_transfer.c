@@ -276,7 +276,9 @@ static CURLcode set_connection(struct http_transfer *t)
 	option(t, CURLOPT_CAPATH, NULL);
 	if (http->ca_bundle)
 		option(t, CURLOPT_CAINFO, http->ca_bundle);
-	if (http->proxy)
+	if (t->request.direct)
+		option(t, CURLOPT_PROXY, "");
+	else if (http->proxy)
 		option(t, CURLOPT_PROXY, http->proxy);
 	option(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	option(t, CURLOPT_NOSIGNAL, 1L);

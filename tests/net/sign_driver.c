@@ -51,7 +51,7 @@ static void take(struct input *in, const json_t *o)
 	json_t *item;
 	size_t i;
 	json_array_foreach(json_object_get(o, "headers"), i, item)
-		in->headers[in->request.header_count++] = json_string_value(item);
+	        in->headers[in->request.header_count++] = json_string_value(item);
 	in->seconds = (unsigned)json_integer_value(json_object_get(o, "seconds"));
 	in->now = json_integer_value(json_object_get(o, "now"));
 }
@@ -98,8 +98,7 @@ int main(void)
 	}
 	json_t *answers = json_array();
 	size_t i;
-	json_array_foreach(requests, i, o)
-		json_array_append_new(answers, answer(o));
+	json_array_foreach(requests, i, o) json_array_append_new(answers, answer(o));
 	json_dumpf(answers, stdout, JSON_INDENT(1));
 	json_decref(answers);
 	json_decref(requests);
