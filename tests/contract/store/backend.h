@@ -8,13 +8,20 @@ struct backend {
 	const char *name;
 	bool trusted;
 	int (*open)(const char *directory, struct store **out, struct error *err);
-	/* Where the bytes are; allocated. */
-	char *(*object_path)(const char *directory, const struct digest *d);
-	char *(*memo_path)(const char *directory, const struct digest *thunk);
+	/* Replaces the bytes of a blob or memo that is there, behind the store's back. */
+	int (*damage_blob)(const char *directory, const struct digest *d, const void *bytes,
+	                   size_t len, struct error *err);
+	int (*damage_memo)(const char *directory, const struct digest *thunk, const void *bytes,
+	                   size_t len, struct error *err);
+	const char *(*missing)(void); /* what it needs and is not here, or NULL; may be NULL itself */
+	void (*finish)(void);         /* after the last test; may be NULL */
 };
 
 extern const struct backend local_backend;
 extern const struct backend fake_backend;
+extern const struct backend s3_backend;
+extern const struct backend near_far_backend; /* local over fake */
+extern const struct backend near_s3_backend;  /* local over s3 */
 
 /* Faults of the fake store, for all that are open; set them back to zero. */
 struct fake_faults {

@@ -213,20 +213,31 @@ static int fake_open(const char *directory, struct store **out, struct error *er
 	return 0;
 }
 
-static char *fake_object_path(const char *directory, const struct digest *d)
+static int replace(const char *directory, struct fake_name name, const void *bytes, size_t len,
+		   struct error *err)
 {
-	return xformat("%s/%s", directory, name_of('o', d).text);
+	scoped_free char *path = xformat("%s/%s", directory, name.text);
+	if (access(path, F_OK) < 0)
+		return error_errno(err, "%s", path);
+	return replace_file_at(AT_FDCWD, path, bytes, len, 0600, err);
 }
 
-static char *fake_memo_path(const char *directory, const struct digest *thunk)
+static int fake_damage_blob(const char *directory, const struct digest *d, const void *bytes,
+			    size_t len, struct error *err)
 {
-	return xformat("%s/%s", directory, name_of('m', thunk).text);
+	return replace(directory, name_of('o', d), bytes, len, err);
+}
+
+static int fake_damage_memo(const char *directory, const struct digest *thunk, const void *bytes,
+			    size_t len, struct error *err)
+{
+	return replace(directory, name_of('m', thunk), bytes, len, err);
 }
 
 const struct backend fake_backend = {
 	.name = "fake",
 	.trusted = false,
 	.open = fake_open,
-	.object_path = fake_object_path,
-	.memo_path = fake_memo_path,
+	.damage_blob = fake_damage_blob,
+	.damage_memo = fake_damage_memo,
 };

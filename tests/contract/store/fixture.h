@@ -102,9 +102,7 @@ static inline int open_file(struct fixture *f, const void *bytes, size_t len)
 static inline void damage(struct fixture *f, const struct digest *d, const char *bytes)
 {
 	struct error err;
-	scoped_free char *path = backend->object_path(f->directory, d);
-	assert_int_equal(access(path, F_OK), 0);
-	assert_ok(replace_file_at(AT_FDCWD, path, bytes, strlen(bytes), 0600, &err));
+	assert_ok(backend->damage_blob(f->directory, d, bytes, strlen(bytes), &err));
 }
 
 #endif

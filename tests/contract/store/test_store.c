@@ -407,7 +407,6 @@ static void unreadable_memo_is_ebadmsg_until_put_again(void **state)
 	struct error err;
 	scoped_memo struct memo memo = make_memo(1, 1), other = make_memo(2, 1);
 	scoped_buf struct buf text = BUF_INIT;
-	scoped_free char *path = backend->memo_path(f->directory, &memo.thunk);
 	scoped_free char *huge = xcalloc(1, MEMO_BYTES_MAX + 1);
 	memo_encode(&other, &text);
 	const struct {
@@ -423,8 +422,8 @@ static void unreadable_memo_is_ebadmsg_until_put_again(void **state)
 	for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++) {
 		scoped_memo struct memo got = MEMO_INIT;
 		assert_ok(store_memo_put(f->store, &memo, &err));
-		assert_ok(replace_file_at(AT_FDCWD, path, broken[i].bytes, broken[i].len, 0600,
-					  &err));
+		assert_ok(backend->damage_memo(f->directory, &memo.thunk, broken[i].bytes,
+					       broken[i].len, &err));
 		assert_error(store_memo_get(f->store, &memo.thunk, &got, &err), -EBADMSG);
 		assert_null(got.outputs);
 	}
@@ -522,19 +521,50 @@ static int run_untrusted(void)
 	const struct CMUnitTest tests[] = {
 		ALL_STORES,
 		T(broken_blob_of_an_untrusted_store_is_never_handed_out),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+/* With its faults on order. */
+static int run_fake(void)
+{
+	const struct CMUnitTest tests[] = {
+		ALL_STORES,
+		T(broken_blob_of_an_untrusted_store_is_never_handed_out),
 		T(file_that_changes_once_cloned_is_stored_as_it_was_when_cloned),
 		T(full_store_is_enospc_and_leaves_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
+/* Skipping is failing where nothing may be skipped. */
+static int skip_all(const char *missing)
+{
+	const char *must_work = getenv("GGFS_MUST_WORK");
+	if (must_work && strcmp(must_work, "1") == 0) {
+		printf("1..1\nnot ok 1 - needs %s\n", missing);
+		return 1;
+	}
+	printf("1..0 # SKIP needs %s\n", missing);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	static const struct backend *const backends[] = { &local_backend, &fake_backend };
+	static const struct backend *const backends[] = { &local_backend, &fake_backend, &s3_backend,
+							  &near_far_backend, &near_s3_backend };
 	for (size_t i = 0; argc == 2 && i < sizeof(backends) / sizeof(*backends); i++)
 		if (strcmp(backends[i]->name, argv[1]) == 0)
 			backend = backends[i];
 	if (!backend)
 		return 2;
-	return backend->trusted ? run_trusted() : run_untrusted();
+	const char *missing = backend->missing ? backend->missing() : NULL;
+	if (missing)
+		return skip_all(missing);
+	int failed = backend == &fake_backend ? run_fake()
+		     : backend->trusted       ? run_trusted()
+					      : run_untrusted();
+	if (backend->finish)
+		backend->finish();
+	return failed;
 }
