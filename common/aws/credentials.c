@@ -28,7 +28,7 @@ struct credentials *credentials_new(struct net *net, const struct aws_config *co
 {
 	struct credentials *c = xcalloc(1, sizeof(*c));
 	*c = (struct credentials){ .net = net, .config = config, .clock = clock };
-	c->planned = plan_make(config, &c->plan, &c->failure) == 0;
+	c->planned = credential_plan_make(config, &c->plan, &c->failure) == 0;
 	return c;
 }
 
@@ -77,7 +77,7 @@ void credentials_free(struct credentials *c)
 	loop_cancel(c->tell);
 	tell_all(c, NULL, &err);
 	aws_keys_release(&c->keys);
-	plan_release(&c->plan);
+	credential_plan_release(&c->plan);
 	free(c);
 }
 

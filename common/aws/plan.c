@@ -276,7 +276,7 @@ static int take_profile(const struct aws_config *c, struct plan *p, struct error
 	return take_own(c, profile, !aws_config_profile_is_explicit(c), p, err);
 }
 
-int plan_make(const struct aws_config *c, struct plan *out, struct error *err)
+int credential_plan_make(const struct aws_config *c, struct plan *out, struct error *err)
 {
 	struct plan p = { 0 };
 	int r = 0;
@@ -290,14 +290,14 @@ int plan_make(const struct aws_config *c, struct plan *out, struct error *err)
 	if (r == 0)
 		r = take_imds(c, &p, err);
 	if (r < 0) {
-		plan_release(&p);
+		credential_plan_release(&p);
 		return r;
 	}
 	*out = p;
 	return 0;
 }
 
-void plan_release(struct plan *p)
+void credential_plan_release(struct plan *p)
 {
 	free(p->origin);
 	*p = (struct plan){ 0 };

@@ -44,7 +44,7 @@ struct plan {
 /* -EACCES: the configuration cannot be followed, saying why (half a key, a role that needs MFA, a
  * circle of profiles). Nothing configured is PLAN_IMDS, the last resort, or -EACCES where
  * AWS_EC2_METADATA_DISABLED says so. */
-int plan_make(const struct aws_config *c, struct plan *out, struct error *err);
-void plan_release(struct plan *p);
+int credential_plan_make(const struct aws_config *c, struct plan *out, struct error *err);
+void credential_plan_release(struct plan *p);
 
 #endif
