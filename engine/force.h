@@ -24,7 +24,8 @@
 #include "engine/purse.h"
 #include "objstore/index.h"
 
-enum { FORCE_FOLLOW_MAX = 10000, FORCE_RETRIES_MAX = 3, FORCE_DEPTH_MAX = 1000000 };
+enum { FORCE_FOLLOW_MAX = 10000, FORCE_RETRIES_MAX = 3, FORCE_DEPTH_MAX = 1000000,
+       FORCE_ESTIMATE_MAX = 200000 };
 
 enum force_priority { PRIORITY_BATCH, PRIORITY_READER };
 
@@ -103,6 +104,22 @@ int forcer_waiting_for(struct forcer *f, const struct digest *thunk, struct dige
 		       size_t *count);
 
 void forcer_counts(struct forcer *f, struct force_counts *out);
+
+/* What making a ref would take, without doing anything: the thunks on its way that have no memo
+ * here. Durations are those that outputs of the same name took last; thunks never seen, and what
+ * thunks that have not run may yield, cannot be told. */
+struct force_estimate {
+	uint64_t to_run, unknown; /* thunks; how many of them were never seen */
+	uint64_t known;           /* thunks that need not run */
+	uint64_t micros;          /* of functions, all after another */
+	uint64_t nanodollars;
+	uint64_t spent_micros, spent_nanodollars; /* whole: what those known took and cost */
+	bool is_cut;              /* more than FORCE_ESTIMATE_MAX thunks: the rest is not in it */
+};
+/* price: what a second costs. whole: looks beneath thunks that need not run as well. Adds to *out. */
+typedef uint64_t force_price_fn(void *arg, const struct thunk *t);
+int forcer_estimate(struct forcer *f, const struct ref *refs, size_t count, bool whole,
+                    force_price_fn *price, void *arg, struct force_estimate *out, struct error *err);
 
 /* Called when a thunk settles (result or failure), for those who keep states: the mounts. */
 typedef void forcer_settled_fn(void *arg, const struct digest *thunk, int code);

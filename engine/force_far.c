@@ -16,7 +16,7 @@ void forcer_set_far(struct forcer *f, const struct force_far *far)
 	f->has_far = true;
 }
 
-bool far_has(struct forcer *f, const struct digest *blob)
+bool forcer_far_has(struct forcer *f, const struct digest *blob)
 {
 	return f->has_far && f->far.known(f->far.arg, blob);
 }

@@ -329,7 +329,7 @@ void job_free(struct job *job);
 
 /* --- force_far.c ---------------------------------------------------------------------------- */
 
-bool far_has(struct forcer *f, const struct digest *blob);
+bool forcer_far_has(struct forcer *f, const struct digest *blob);
 /* size_bytes UINT64_MAX: whatever its size. */
 bool blob_is_here(struct forcer *f, const struct digest *blob, uint64_t size_bytes);
 /* Each sends the node away (NODE_AFAR), to step again when the answer is there; false when there is

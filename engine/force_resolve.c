@@ -10,7 +10,7 @@ int ref_here(struct forcer *f, const struct ref *ref, struct error *err)
 {
 	uint64_t size_bytes;
 	int r = store_has(f->store, &ref->digest, &size_bytes, err);
-	if (r == -ENOENT && ref->kind == REF_BLOB && far_has(f, &ref->digest))
+	if (r == -ENOENT && ref->kind == REF_BLOB && forcer_far_has(f, &ref->digest))
 		return 0;
 	if (r < 0 || size_bytes == ref->size_bytes)
 		return r;

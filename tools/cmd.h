@@ -43,22 +43,30 @@ struct verb {
 	size_t options_size; /* of the structure that run() gets, zeroed before parsing */
 	bool takes_command;  /* options end at the first operand, which begins a command */
 	bool hidden;         /* not in the list of verbs */
+	bool elsewhere;      /* a verb of ggfs-service: here are its name and summary only */
 	int min_operands, max_operands; /* max < 0: any number */
 	/* argv holds the operands, NULL-terminated. */
 	int (*run)(const void *options, int argc, char **argv);
 };
 
-extern const struct verb verb_cancel, verb_cat, verb_describe, verb_doctor, verb_force, verb_graph,
-        verb_hash, verb_infer, verb_init, verb_log, verb_mount, verb_mounts, verb_noforce,
-        verb_retry, verb_service, verb_status, verb_stop, verb_thunk, verb_umount, verb_why;
+/* The verbs of this program, in the order in which they are listed; ends with NULL. ggfs has most
+ * (verbs.c); those that need libcurl or the store's index are ggfs-service's (verbs_service.c),
+ * which ggfs runs for them: what is linked is loaded by every call, and ggfs is called often. */
+extern const struct verb *const verbs[];
+/* What runs when the program is called ggfs-force; NULL: nothing does. */
+extern int (*const verbs_placeholder)(int argc, char **argv);
+
+extern const struct verb verb_cancel, verb_cat, verb_config, verb_cost, verb_describe, verb_doctor,
+        verb_force, verb_graph, verb_hash, verb_infer, verb_init, verb_log, verb_mount, verb_mounts,
+        verb_noforce, verb_retry, verb_service, verb_status, verb_stop, verb_thunk, verb_umount,
+        verb_why;
 
 #define OPTION_STORE_HELP "the store; else the mount's, else $GGFS_STORE, else ~/.cache/ggfs"
 
 /* The usual options; struct s must have the member. */
 #define OPTION_STORE(s)                                                                            \
 	{                                                                                          \
-		"store", 's', OPTION_TEXT, "DIR", offsetof(struct s, store),                       \
-		        OPTION_STORE_HELP                                                          \
+		"store", 's', OPTION_TEXT, "DIR", offsetof(struct s, store), OPTION_STORE_HELP     \
 	}
 #define OPTION_JSON(s)                                                                             \
 	{                                                                                          \
@@ -80,10 +88,10 @@ int cmd_finish(int code);
 int options_parse(const struct verb *verb, int argc, char **argv, void *options);
 void options_release(const struct verb *verb, void *options);
 
-/* --help of a verb; the list of verbs (count of them); and both as a page of the manual. */
+/* --help of a verb; the list of verbs; and both as a page of the manual. */
 void help_verb(const struct verb *verb);
-void help_verbs(const struct verb *const *verbs, size_t count);
+void help_verbs(void);
 void manual_verb(const struct verb *verb);
-void manual_verbs(const struct verb *const *verbs, size_t count);
+void manual_verbs(void);
 
 #endif

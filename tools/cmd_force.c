@@ -7,6 +7,7 @@
 #include "tools/json.h"
 #include "tools/live.h"
 #include "tools/materialise.h"
+#include "tools/money.h"
 #include "tools/session.h"
 #include "tools/thunk_source.h"
 
@@ -15,8 +16,9 @@ enum { FORCE_ROUNDS_MAX = 100 };
 
 struct force_options {
 	const char *store;
-	const char *engine;
+	const char *engine, *budget;
 	unsigned jobs;
+	bool dry_run;
 	bool keep_going;
 	bool json;
 	bool quiet;
@@ -27,6 +29,7 @@ struct forcing {
 	const struct force_options *options;
 	struct client *client;
 	struct live live;
+	uint64_t budget_nanodollars;
 	size_t ready, memoised, failed, ordinary;
 	json_t *results;
 	bool interrupted;
@@ -117,6 +120,7 @@ static int force_round(struct forcing *f, const struct target_list *list, struct
 	struct client_force_options options = {
 		.jobs = f->options->jobs,
 		.engine = f->options->engine,
+		.budget_nanodollars = f->budget_nanodollars,
 		.keep_going = f->options->keep_going,
 		.progress = live_progress,
 		.arg = &f->live,
@@ -179,6 +183,8 @@ static int force_all(struct forcing *f, struct target_list *list, struct error *
 static void report(struct forcing *f)
 {
 	double seconds = live_end(&f->live);
+	struct money_text cost = money_text(f->live.counts.cost_nanodollars);
+	double cost_usd = (double)f->live.counts.cost_nanodollars / 1e9;
 	if (f->options->json) {
 		json_t *o = json_object();
 		json_object_set_new(o, "ready", json_integer((json_int_t)f->ready));
@@ -187,6 +193,7 @@ static void report(struct forcing *f)
 		json_object_set_new(o, "ordinary", json_integer((json_int_t)f->ordinary));
 		json_object_set_new(o, "interrupted", json_boolean(f->interrupted));
 		json_object_set_new(o, "seconds", json_real(seconds));
+		json_object_set_new(o, "cost_usd", json_real(cost_usd));
 		json_object_set(o, "targets", f->results);
 		json_print(o);
 		return;
@@ -194,16 +201,43 @@ static void report(struct forcing *f)
 	if (f->interrupted)
 		cmd_fail_text("interrupted; what was finished is kept");
 	if (!f->options->quiet)
-		printf("%zu ready (%zu known before), %zu failed, %.1f s\n", f->ready, f->memoised,
-		       f->failed, seconds);
+		printf("%zu ready (%zu known before), %zu failed, %.1f s%s%s\n", f->ready,
+		       f->memoised, f->failed, seconds, cost_usd > 0 ? ", " : "",
+		       cost_usd > 0 ? cost.text : "");
 	if (f->failed)
 		fputs("ggfs why FILE says more about one that failed\n", stderr);
+}
+
+/* --dry-run: what it would take, and nothing done. */
+static int estimate(const struct forcing *f, const struct target_list *list)
+{
+	struct error err = ERROR_INIT;
+	struct force_estimate e = { 0 };
+	scoped_free struct ref *refs = xcalloc(list->count + 1, sizeof(*refs));
+	size_t count = 0;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].lazy)
+			refs[count++] = list->items[i].ref; /* borrowed */
+	if (client_estimate(f->client, refs, count, f->options->engine, false, &e, &err) < 0)
+		return cmd_fail(&err);
+	if (f->options->json) {
+		json_print(json_estimate(&e));
+		return EXIT_OK;
+	}
+	struct money_text cost = money_text(e.nanodollars);
+	printf("%zu targets: %" PRIu64 "%s functions would run, about %.1f s of them, about %s\n",
+	       count, e.to_run, e.is_cut ? " or more" : "", (double)e.micros / 1e6, cost.text);
+	if (e.unknown)
+		printf("%" PRIu64 " of them never ran: 10 s are taken for each\n", e.unknown);
+	return EXIT_OK;
 }
 
 static int run(const void *options, int argc, char **argv)
 {
 	struct forcing f = { .options = options };
 	struct error err = ERROR_INIT;
+	if (f.options->budget && money_parse(f.options->budget, &f.budget_nanodollars) < 0)
+		return cmd_usage("--budget is dollars, like 2.50, not '%s'", f.options->budget);
 	scoped_targets struct target_list list = TARGET_LIST_INIT;
 	scoped_client struct client *client = NULL;
 	if (targets_open(f.options->store, argc, argv, &list, &client, &err) < 0)
@@ -211,6 +245,8 @@ static int run(const void *options, int argc, char **argv)
 	f.client = client;
 	if (targets_expand(client, &list, &err) < 0)
 		return cmd_fail(&err);
+	if (f.options->dry_run)
+		return estimate(&f, &list);
 	catch_interrupt();
 	f.results = json_array();
 	live_begin(&f.live, f.options->quiet || f.options->json);
@@ -230,7 +266,12 @@ static const struct verb_option options[] = {
 	{ "jobs", 'j', OPTION_NUMBER, "N", offsetof(struct force_options, jobs),
 	  "let the engine run N functions at once, from now on" },
 	{ "engine", 'e', OPTION_TEXT, "ENGINE", offsetof(struct force_options, engine),
-	  "run functions there: local" },
+	  "run functions there: local, lambda, http, several with commas, with how many at once: "
+	  "local=2,lambda=1000; else as ggfs config engine says" },
+	{ "budget", 'b', OPTION_TEXT, "USD", offsetof(struct force_options, budget),
+	  "stop before this would cost more, counting what is in flight" },
+	{ "dry-run", 'n', OPTION_SWITCH, NULL, offsetof(struct force_options, dry_run),
+	  "only say how much would run and about what it would cost" },
 	{ "keep-going", 'k', OPTION_SWITCH, NULL, offsetof(struct force_options, keep_going),
 	  "after a failure, still make what does not need it" },
 	{ "quiet", 'q', OPTION_SWITCH, NULL, offsetof(struct force_options, quiet),

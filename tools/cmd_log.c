@@ -49,6 +49,7 @@ static int add_json(void *arg, const struct log_record *r)
 	json_object_set_new(o, "asker", json_text(r->asker));
 	json_object_set_new(o, "engine", json_text(r->engine));
 	json_object_set_new(o, "micros", json_integer((json_int_t)r->micros));
+	json_object_set_new(o, "cost_usd", json_real((double)r->cost_nanodollars / 1e9));
 	json_object_set_new(o, "errno", json_integer(r->code));
 	json_object_set_new(o, "memoised", json_boolean(r->memoised));
 	json_object_set_new(o, "stderr", json_text(r->stderr_tail));

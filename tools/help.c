@@ -35,12 +35,12 @@ void help_verb(const struct verb *verb)
 	printf("  %-26s %s\n\n%s\n", "-h, --help", "this text", exit_text);
 }
 
-void help_verbs(const struct verb *const *verbs, size_t count)
+void help_verbs(void)
 {
 	puts("usage: ggfs VERB [OPTION]... [ARGUMENT]...\n\n"
 	     "Build steps are recorded instead of run; the files they would make are shown in a\n"
 	     "mounted tree, and made when they are first read.\n");
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; verbs[i]; i++)
 		if (!verbs[i]->hidden)
 			printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
 	puts("\nggfs VERB --help says more about one of them; ggfs --version says which ggfs this "
@@ -133,13 +133,13 @@ void manual_verb(const struct verb *verb)
 	puts(".SH SEE ALSO\n.BR ggfs (1)");
 }
 
-void manual_verbs(const struct verb *const *verbs, size_t count)
+void manual_verbs(void)
 {
 	roff_title("ggfs", "a filesystem whose files are built when they are read");
 	puts("\\fBggfs\\fR VERB [OPTION]... [ARGUMENT]...\n.SH DESCRIPTION\n"
 	     "Build steps are recorded instead of run; the files they would make are shown in a "
 	     "mounted tree, and made when they are first read.\n.SH VERBS");
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; verbs[i]; i++) {
 		if (verbs[i]->hidden)
 			continue;
 		printf(".TP\n\\fBggfs\\-%s\\fR(1)\n", verbs[i]->name);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "tools/money.h"
 
 void live_begin(struct live *l, bool quiet)
 {
@@ -28,6 +29,10 @@ static void line_show(const struct live *l)
 	        "\r\033[K%" PRIu64 " queued, %" PRIu64 " running, %" PRIu64 " done, %" PRIu64
 	        " failed, %.1f s",
 	        n->queued, n->running, n->done, n->failed, (double)(now_ms() - l->start_ms) / 1000);
+	if (n->cost_nanodollars) {
+		struct money_text cost = money_text(n->cost_nanodollars);
+		fprintf(stderr, ", %s", cost.text);
+	}
 	fflush(stderr);
 }
 

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -5,15 +6,7 @@
 
 #include "common/io.h"
 #include "tools/cmd.h"
-#include "tools/run_placeholder.h"
-
-static const struct verb *const verbs[] = {
-	&verb_init,   &verb_mount,  &verb_umount, &verb_mounts,   &verb_infer,
-	&verb_force,  &verb_status, &verb_why,    &verb_describe, &verb_graph,
-	&verb_thunk,  &verb_hash,   &verb_cat,    &verb_log,      &verb_retry,
-	&verb_cancel, &verb_stop,   &verb_doctor, &verb_noforce,  &verb_service,
-};
-enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
+#include "tools/session.h"
 
 static void print_line(const char *format, va_list args)
 {
@@ -57,7 +50,7 @@ int cmd_finish(int code)
 
 static const struct verb *verb_named(const char *name)
 {
-	for (size_t i = 0; i < VERB_COUNT; i++)
+	for (size_t i = 0; verbs[i]; i++)
 		if (strcmp(verbs[i]->name, name) == 0)
 			return verbs[i];
 	return NULL;
@@ -91,6 +84,16 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 	return cmd_finish(code);
 }
 
+/* The whole command line, for the program that has the verb. */
+static int run_elsewhere(char **argv)
+{
+	scoped_free char *program = session_helper("ggfs-service");
+	if (!program)
+		return cmd_fail_text("ggfs-service is neither beside ggfs nor in ../libexec/ggfs");
+	execv(program, argv);
+	return cmd_fail_text("cannot run %s: %s", program, strerror(errno));
+}
+
 /* `ggfs help [--man] [VERB]`: --man is how the build makes the manual. */
 static int run_help(int argc, char **argv)
 {
@@ -99,14 +102,16 @@ static int run_help(int argc, char **argv)
 	const struct verb *verb = name ? verb_named(name) : NULL;
 	if (name && !verb)
 		return cmd_usage("no verb '%s'; ggfs help lists them", name);
+	if (verb && verb->elsewhere)
+		return run_elsewhere(argv - 1);
 	if (verb && manual)
 		manual_verb(verb);
 	else if (verb)
 		help_verb(verb);
 	else if (manual)
-		manual_verbs(verbs, VERB_COUNT);
+		manual_verbs();
 	else
-		help_verbs(verbs, VERB_COUNT);
+		help_verbs();
 	return cmd_finish(EXIT_OK);
 }
 
@@ -115,10 +120,10 @@ int main(int argc, char **argv)
 	reserve_standard_streams();
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	const char *self = slash ? slash + 1 : argc > 0 ? argv[0] : "ggfs";
-	if (strcmp(self, "ggfs-force") == 0)
-		return run_placeholder(argc, argv);
+	if (verbs_placeholder && strcmp(self, "ggfs-force") == 0)
+		return verbs_placeholder(argc, argv);
 	if (argc < 2) {
-		help_verbs(verbs, VERB_COUNT);
+		help_verbs();
 		return EXIT_USAGE;
 	}
 	const char *name = argv[1];
@@ -129,5 +134,7 @@ int main(int argc, char **argv)
 	const struct verb *verb = verb_named(name);
 	if (!verb)
 		return cmd_usage("no verb '%s'; ggfs help lists them", name);
+	if (verb->elsewhere)
+		return run_elsewhere(argv);
 	return run_verb(verb, argc - 1, argv + 1);
 }

@@ -4,7 +4,7 @@
 
 static const struct digest no_digest;
 
-void plan_release(struct plan *p)
+void job_plan_release(struct plan *p)
 {
 	if (p->toolchain)
 		toolchains_put(p->toolchains, p->toolchain);
@@ -299,7 +299,7 @@ static int make(const struct planner *planner, const struct thunk *t, struct pla
 	return r;
 }
 
-int plan_make(const struct planner *planner, const struct thunk *t, struct plan *out,
+int job_plan_make(const struct planner *planner, const struct thunk *t, struct plan *out,
               struct plan_fault *fault, struct error *err)
 {
 	struct digest absent = no_digest;

@@ -35,7 +35,7 @@ struct plan {
 
 #define PLAN_INIT ((struct plan){ 0 })
 
-void plan_release(struct plan *p);
+void job_plan_release(struct plan *p);
 
 struct plan_fault {
 	enum outcome outcome; /* BAD_INPUT, NO_ROOM, REFUSED or LOST */
@@ -44,7 +44,7 @@ struct plan_fault {
 };
 
 /* 0, or a negative errno with *fault filled in. out must be PLAN_INIT; release it in any case. */
-int plan_make(const struct planner *planner, const struct thunk *t, struct plan *out,
+int job_plan_make(const struct planner *planner, const struct thunk *t, struct plan *out,
               struct plan_fault *fault, struct error *err);
 
 /* What went wrong with the input blob d, given the errno: fills in fault. */

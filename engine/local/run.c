@@ -245,11 +245,11 @@ static bool plan_and_run(struct run *run)
 	struct plan_fault fault = { 0 };
 	struct error err = ERROR_INIT;
 	bool done = true;
-	if (plan_make(&planner, run->job->thunk, &plan, &fault, &err) < 0)
+	if (job_plan_make(&planner, run->job->thunk, &plan, &fault, &err) < 0)
 		set_fault(run, &fault, error_text(&err));
 	else
 		done = run_plan(run, &plan);
-	plan_release(&plan);
+	job_plan_release(&plan);
 	return done;
 }
 

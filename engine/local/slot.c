@@ -23,6 +23,7 @@ static char *find_runner(void)
 		return xstrdup(set);
 	static const char *const places[] = {
 		"ggfs-runner",
+		"../ggfs-runner",
 		"../libexec/ggfs-runner",
 		"../libexec/ggfs/ggfs-runner",
 		"../engine/local/ggfs-runner",

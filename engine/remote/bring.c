@@ -122,7 +122,7 @@ static void end(struct bringing *g)
 {
 	const char *reason = g->outcome == OUTCOME_CANCELLED ? "cancelled" : g->error.text;
 	g->done(g->arg, g->outcome, g->has_absent ? &g->absent : NULL, reason);
-	inputs_release(&g->missing);
+	sending_release(&g->missing);
 	free(g);
 }
 
@@ -180,7 +180,7 @@ static void look_at_inputs(void *arg)
 
 static void start_looking(struct bringing *g)
 {
-	inputs_release(&g->missing);
+	sending_release(&g->missing);
 	g->missing.absent_only = true;
 	g->reading = true;
 	g->rounds++;
@@ -297,7 +297,7 @@ static void share_end(struct share *s, int code, const struct error *err)
 		            digest_hex(&s->memo.thunk).text,
 		            err ? error_text(err) : strerror(-code));
 	memo_release(&s->memo);
-	inputs_release(&s->outputs);
+	sending_release(&s->outputs);
 	free(s);
 	sharing->under_way--;
 	sharing_over(sharing);

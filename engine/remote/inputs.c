@@ -7,7 +7,7 @@ struct walk {
 	unsigned depth;
 };
 
-void inputs_release(struct inputs *in)
+void sending_release(struct inputs *in)
 {
 	free(in->blobs);
 	*in = (struct inputs){ 0 };

@@ -24,10 +24,10 @@ struct inputs {
 	bool absent_only; /* set by the caller: list only what near does not have */
 };
 
-void inputs_release(struct inputs *in);
+void sending_release(struct inputs *in);
 static inline void scoped_inputs_(struct inputs *in)
 {
-	inputs_release(in);
+	sending_release(in);
 }
 #define scoped_inputs scoped(scoped_inputs_)
 

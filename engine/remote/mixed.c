@@ -178,7 +178,8 @@ static bool placed_elsewhere(struct mixed_job *job)
 	job->refused |= 1u << job->part;
 	for (size_t i = 0; i < e->count; i++) {
 		const char *name = e->parts[i]->ops->name;
-		if (job->refused & 1u << i || !place_names(job->job.engines, name) ||
+		if (job->refused & 1u << i ||
+		    (!place_names(job->job.engines, name) && !is_local(e->parts[i])) ||
 		    (job->job.local_only && !is_local(e->parts[i])))
 			continue;
 		engine_result_release(&job->result);

@@ -17,9 +17,10 @@ bool place_names(const char *list, const char *name)
 	}
 }
 
-static bool may(const struct place_engine *e, const struct place_job *job)
+static bool may(const struct place_engine *e, const struct place_job *job, bool any_refused)
 {
-	return !e->refused && (e->local || !job->local_only) && place_names(job->engines, e->name);
+	return !e->refused && (e->local || !job->local_only) &&
+	       (place_names(job->engines, e->name) || (e->local && any_refused));
 }
 
 static bool has_room(const struct place_engine *e)
@@ -48,9 +49,12 @@ static bool need_not_travel(const struct place_job *job)
 int place_choose(const struct place_engine *engines, size_t count, const struct place_job *job)
 {
 	int local = -1, remote = -1, any = -1;
+	bool any_refused = false;
+	for (size_t i = 0; i < count; i++)
+		any_refused = any_refused || engines[i].refused;
 	for (size_t i = 0; i < count; i++) {
 		const struct place_engine *e = &engines[i];
-		if (!may(e, job))
+		if (!may(e, job, any_refused))
 			continue;
 		if (any < 0 || less_full(e, &engines[any]))
 			any = (int)i;

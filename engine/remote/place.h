@@ -4,7 +4,8 @@
  * A job that asks for engines gets one of those, one that may cost nothing the local one. Of what
  * remains: the local engine while it has room, if to send the job's inputs takes longer than it
  * is likely to run; else one elsewhere that has room; else the local one, rather than
- * let it idle; and when all are full, the one that is least so, where it queues.
+ * let it idle; and when all are full, the one that is least so, where it queues. What one of those
+ * asked for has refused, the local engine may take too: it costs nothing.
  *
  * Threads: pure.
  */

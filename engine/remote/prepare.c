@@ -163,7 +163,7 @@ static void list_set(void *arg)
 {
 	struct set *s = arg;
 	struct error err = ERROR_INIT;
-	inputs_release(&s->blobs);
+	sending_release(&s->blobs);
 	free(s->reason);
 	s->code = inputs_add_manifest(&s->blobs, s->e->context.near, &s->id.digest,
 	                              s->id.size_bytes, &s->absent, &err);
@@ -176,7 +176,7 @@ static void list_set(void *arg)
 
 static void set_free(struct set *s)
 {
-	inputs_release(&s->blobs);
+	sending_release(&s->blobs);
 	free(s->reason);
 	free(s);
 }
@@ -241,7 +241,7 @@ static void set_over(struct set *s, int code, const struct digest *absent, const
 	s->busy = false;
 	s->there = code == 0;
 	s->there_since_ms = now_ms();
-	inputs_release(&s->blobs);
+	sending_release(&s->blobs);
 	while ((w = TAILQ_FIRST(&s->waits))) {
 		struct job *job = w->job;
 		wait_over(w);
@@ -374,8 +374,8 @@ static void job_listed(void *arg)
 
 void listing_release(struct listing *l)
 {
-	inputs_release(&l->inside);
-	inputs_release(&l->outside);
+	sending_release(&l->inside);
+	sending_release(&l->outside);
 	free(l->reason);
 }
 

@@ -33,13 +33,13 @@ void remote_answer_release(struct remote_answer *a)
 static void add_usage(const struct remote_usage *u, struct buf *b)
 {
 	buf_add_format(b, ",\"usage\":{\"micros\":%llu", (unsigned long long)u->micros);
-	wire_add_number(b, "function_micros", u->function_micros);
-	wire_add_number(b, "max_rss_kib", u->max_rss_kib);
-	wire_add_number(b, "far_gets", u->far_gets);
-	wire_add_number(b, "far_puts", u->far_puts);
-	wire_add_number(b, "far_received_bytes", u->far_received_bytes);
-	wire_add_number(b, "far_sent_bytes", u->far_sent_bytes);
-	wire_add_true(b, "cold", u->cold);
+	json_wire_add_number(b, "function_micros", u->function_micros);
+	json_wire_add_number(b, "max_rss_kib", u->max_rss_kib);
+	json_wire_add_number(b, "far_gets", u->far_gets);
+	json_wire_add_number(b, "far_puts", u->far_puts);
+	json_wire_add_number(b, "far_received_bytes", u->far_received_bytes);
+	json_wire_add_number(b, "far_sent_bytes", u->far_sent_bytes);
+	json_wire_add_true(b, "cold", u->cold);
 	buf_add_char(b, '}');
 }
 
@@ -53,7 +53,7 @@ static void add_memo(const struct remote_result *r, struct buf *b)
 		memo.engine = no_engine;
 	memo_encode(&memo, &text);
 	buf_add_str(b, ",\"memo\":");
-	wire_add_bytes(b, text.data, text.len);
+	json_wire_add_bytes(b, text.data, text.len);
 }
 
 static void add_reason(struct buf *b, const char *reason)
@@ -61,7 +61,7 @@ static void add_reason(struct buf *b, const char *reason)
 	if (!reason)
 		return;
 	buf_add_str(b, ",\"reason\":");
-	wire_add_bytes(b, reason, strnlen(reason, REMOTE_REASON_MAX));
+	json_wire_add_bytes(b, reason, strnlen(reason, REMOTE_REASON_MAX));
 }
 
 static void add_result(const struct remote_result *r, struct buf *b)
@@ -69,19 +69,19 @@ static void add_result(const struct remote_result *r, struct buf *b)
 	const char *tail = r->stderr_tail ? r->stderr_tail : "";
 	size_t len = strlen(tail), skip = len > REMOTE_STDERR_MAX ? len - REMOTE_STDERR_MAX : 0;
 	buf_add_str(b, "{\"thunk\":");
-	wire_add_digest(b, &r->thunk);
-	wire_add_text(b, "outcome", outcome_names[r->outcome]);
+	json_wire_add_digest(b, &r->thunk);
+	json_wire_add_text(b, "outcome", outcome_names[r->outcome]);
 	buf_add_format(b, ",\"exit_status\":%d", r->exit_status);
 	if (r->outcome == OUTCOME_DONE)
 		add_memo(r, b);
 	add_reason(b, r->reason);
 	buf_add_str(b, ",\"stderr\":");
-	wire_add_bytes(b, tail + skip, len - skip);
+	json_wire_add_bytes(b, tail + skip, len - skip);
 	if (r->has_absent) {
 		buf_add_str(b, ",\"absent\":");
-		wire_add_digest(b, &r->absent);
+		json_wire_add_digest(b, &r->absent);
 	}
-	wire_add_true(b, "stored", r->stored);
+	json_wire_add_true(b, "stored", r->stored);
 	add_usage(&r->usage, b);
 	buf_add_char(b, '}');
 }
@@ -89,9 +89,9 @@ static void add_result(const struct remote_result *r, struct buf *b)
 void remote_answer_encode(const struct remote_answer *a, struct buf *b)
 {
 	buf_add_format(b, "{\"protocol\":%d", REMOTE_PROTOCOL);
-	wire_add_text(b, "version", a->version ? a->version : GGFS_VERSION);
-	wire_add_text(b, "worker", a->worker);
-	wire_add_true(b, "wrong_version", a->wrong_version);
+	json_wire_add_text(b, "version", a->version ? a->version : GGFS_VERSION);
+	json_wire_add_text(b, "worker", a->worker);
+	json_wire_add_true(b, "wrong_version", a->wrong_version);
 	add_reason(b, a->reason);
 	buf_add_str(b, ",\"results\":[");
 	for (size_t i = 0; i < a->result_count; i++) {
@@ -100,7 +100,7 @@ void remote_answer_encode(const struct remote_answer *a, struct buf *b)
 		add_result(&a->results[i], b);
 	}
 	buf_add_char(b, ']');
-	wire_add_blobs(b, &a->blobs);
+	json_wire_add_blobs(b, &a->blobs);
 	buf_add_char(b, '}');
 }
 
@@ -149,8 +149,8 @@ static int read_usage(const json_t *object, struct remote_usage *out, struct err
 		        { "far_sent_bytes", &out->far_sent_bytes } };
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < sizeof(numbers) / sizeof(*numbers); i++)
-		r = wire_number(usage, numbers[i].name, INT64_MAX, numbers[i].value, err);
-	return r < 0 ? r : wire_bool(usage, "cold", &out->cold, err);
+		r = json_wire_number(usage, numbers[i].name, INT64_MAX, numbers[i].value, err);
+	return r < 0 ? r : json_wire_bool(usage, "cold", &out->cold, err);
 }
 
 static int read_exit_status(const json_t *object, struct remote_result *out, struct error *err)
@@ -170,8 +170,8 @@ static int read_result(const json_t *object, struct remote_result *out, struct e
 {
 	if (!json_is_object(object))
 		return error_set(err, -EBADMSG, "a result is no object");
-	int r = wire_digest_of(json_object_get(object, "thunk"), "a result's thunk", &out->thunk,
-	                       err);
+	int r = json_wire_digest_of(json_object_get(object, "thunk"), "a result's thunk",
+	                            &out->thunk, err);
 	if (r == 0)
 		r = read_outcome(object, &out->outcome, err);
 	if (r == 0)
@@ -179,14 +179,14 @@ static int read_result(const json_t *object, struct remote_result *out, struct e
 	if (r == 0)
 		r = read_memo(object, out, err);
 	if (r == 0)
-		r = wire_text(object, "reason", &out->reason, err);
+		r = json_wire_text(object, "reason", &out->reason, err);
 	if (r == 0)
-		r = wire_text(object, "stderr", &out->stderr_tail, err);
+		r = json_wire_text(object, "stderr", &out->stderr_tail, err);
 	if (r == 0)
-		r = wire_digest(object, "absent", &out->absent, err);
+		r = json_wire_digest(object, "absent", &out->absent, err);
 	out->has_absent = r == 1;
 	if (r >= 0)
-		r = wire_bool(object, "stored", &out->stored, err);
+		r = json_wire_bool(object, "stored", &out->stored, err);
 	if (r == 0)
 		r = read_usage(object, &out->usage, err);
 	if (!out->stderr_tail)
@@ -197,7 +197,7 @@ static int read_result(const json_t *object, struct remote_result *out, struct e
 static int read_results(const json_t *root, struct remote_answer *out, struct error *err)
 {
 	json_t *array = NULL;
-	int r = wire_array(root, "results", REMOTE_THUNKS_MAX, &array, err);
+	int r = json_wire_array(root, "results", REMOTE_THUNKS_MAX, &array, err);
 	size_t count = json_array_size(array);
 	out->results = count ? xcalloc(count, sizeof(*out->results)) : NULL;
 	for (; r == 0 && out->result_count < count; out->result_count++)
@@ -209,19 +209,19 @@ static int read_results(const json_t *root, struct remote_answer *out, struct er
 int remote_answer_decode(const char *text, size_t len, struct remote_answer *out, struct error *err)
 {
 	json_t *root = NULL;
-	int r = wire_parse(text, len, &root, err);
+	int r = json_wire_parse(text, len, &root, err);
 	if (r == 0)
-		r = wire_text(root, "version", &out->version, err);
+		r = json_wire_text(root, "version", &out->version, err);
 	if (r == 0)
-		r = wire_text(root, "worker", &out->worker, err);
+		r = json_wire_text(root, "worker", &out->worker, err);
 	if (r == 0)
-		r = wire_bool(root, "wrong_version", &out->wrong_version, err);
+		r = json_wire_bool(root, "wrong_version", &out->wrong_version, err);
 	if (r == 0)
-		r = wire_text(root, "reason", &out->reason, err);
+		r = json_wire_text(root, "reason", &out->reason, err);
 	if (r == 0)
 		r = read_results(root, out, err);
 	if (r == 0)
-		r = wire_blobs(root, &out->blobs, err);
+		r = json_wire_blobs(root, &out->blobs, err);
 	if (r == 0 && !out->version)
 		out->version = xstrdup("");
 	json_decref(root);

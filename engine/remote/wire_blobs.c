@@ -61,7 +61,7 @@ static void add_blob(struct buf *b, struct packer *p, const struct remote_blob *
 {
 	bool packed = pack(p, blob);
 	buf_add_str(b, "{\"digest\":");
-	wire_add_digest(b, &blob->digest);
+	json_wire_add_digest(b, &blob->digest);
 	buf_add_str(b, packed ? ",\"zstd\":\"" : ",\"bytes\":\"");
 	base64_add(b, packed ? p->packed.data : blob->bytes, packed ? p->packed.len : blob->len);
 	if (packed)
@@ -70,7 +70,7 @@ static void add_blob(struct buf *b, struct packer *p, const struct remote_blob *
 		buf_add_str(b, "\"}");
 }
 
-void wire_add_blobs(struct buf *b, const struct remote_blobs *blobs)
+void json_wire_add_blobs(struct buf *b, const struct remote_blobs *blobs)
 {
 	struct packer packer = { 0 };
 	buf_add_str(b, ",\"blobs\":[");
@@ -97,7 +97,7 @@ static int unpack(const json_t *object, const struct buf *packed, struct buf *in
                   struct error *err)
 {
 	uint64_t size = 0;
-	int r = wire_number(object, "size", REMOTE_DECODED_MAX, &size, err);
+	int r = json_wire_number(object, "size", REMOTE_DECODED_MAX, &size, err);
 	if (r < 0)
 		return r;
 	if (into->len + size > REMOTE_DECODED_MAX)
@@ -137,8 +137,8 @@ static int read_blob(const json_t *object, struct buf *scratch, struct remote_bl
 	size_t start = out->bytes.len;
 	if (!json_is_object(object))
 		return error_set(err, -EBADMSG, "a blob is no object");
-	int r = wire_digest_of(json_object_get(object, "digest"), "a blob's digest", &promised,
-	                       err);
+	int r = json_wire_digest_of(json_object_get(object, "digest"), "a blob's digest", &promised,
+	                            err);
 	if (r == 0)
 		r = read_bytes(object, scratch, &out->bytes, err);
 	if (r < 0)
@@ -152,11 +152,11 @@ static int read_blob(const json_t *object, struct buf *scratch, struct remote_bl
 	return 0;
 }
 
-int wire_blobs(const json_t *object, struct remote_blobs *out, struct error *err)
+int json_wire_blobs(const json_t *object, struct remote_blobs *out, struct error *err)
 {
 	json_t *array = NULL;
 	scoped_buf struct buf scratch = BUF_INIT;
-	int r = wire_array(object, "blobs", REMOTE_BLOBS_MAX, &array, err);
+	int r = json_wire_array(object, "blobs", REMOTE_BLOBS_MAX, &array, err);
 	for (size_t i = 0; r == 0 && i < json_array_size(array); i++)
 		r = read_blob(json_array_get(array, i), &scratch, out, err);
 	if (r < 0) {

@@ -20,35 +20,37 @@ enum {
  */
 
 /* A JSON string of the bytes; what is no UTF-8, and NUL, becomes U+FFFD. */
-void wire_add_bytes(struct buf *b, const char *bytes, size_t len);
+void json_wire_add_bytes(struct buf *b, const char *bytes, size_t len);
 /* ,"NAME":"TEXT"; nothing when text is NULL. */
-void wire_add_text(struct buf *b, const char *name, const char *text);
-void wire_add_number(struct buf *b, const char *name, uint64_t value);
-void wire_add_true(struct buf *b, const char *name, bool value); /* nothing when false */
+void json_wire_add_text(struct buf *b, const char *name, const char *text);
+void json_wire_add_number(struct buf *b, const char *name, uint64_t value);
+void json_wire_add_true(struct buf *b, const char *name, bool value); /* nothing when false */
 /* A digest as a JSON string, without name or comma. */
-void wire_add_digest(struct buf *b, const struct digest *d);
+void json_wire_add_digest(struct buf *b, const struct digest *d);
 /* ,"blobs":[...] */
-void wire_add_blobs(struct buf *b, const struct remote_blobs *blobs);
+void json_wire_add_blobs(struct buf *b, const struct remote_blobs *blobs);
 
 /* --- reading -----------------------------------------------------------------------------------
  */
 
 /* Parses a message of at most REMOTE_HTTP_BYTES_MAX bytes: an object whose "protocol" is ours.
  * Free *out with json_decref, which -EPROTO leaves set as well. */
-int wire_parse(const char *text, size_t len, json_t **out, struct error *err);
+int json_wire_parse(const char *text, size_t len, json_t **out, struct error *err);
 
 /* Members of an object. Absent (or null): 0, and *out as it was. -EBADMSG: of another type. */
-int wire_text(const json_t *object, const char *name, char **out, struct error *err);
-int wire_number(const json_t *object, const char *name, uint64_t max, uint64_t *out,
-                struct error *err);
-int wire_bool(const json_t *object, const char *name, bool *out, struct error *err);
+int json_wire_text(const json_t *object, const char *name, char **out, struct error *err);
+int json_wire_number(const json_t *object, const char *name, uint64_t max, uint64_t *out,
+                     struct error *err);
+int json_wire_bool(const json_t *object, const char *name, bool *out, struct error *err);
 /* 1: there was one. */
-int wire_digest(const json_t *object, const char *name, struct digest *out, struct error *err);
-int wire_digest_of(const json_t *value, const char *what, struct digest *out, struct error *err);
+int json_wire_digest(const json_t *object, const char *name, struct digest *out, struct error *err);
+int json_wire_digest_of(const json_t *value, const char *what, struct digest *out,
+                        struct error *err);
 /* *out is NULL when absent; borrowed. -EFBIG: more than max. */
-int wire_array(const json_t *object, const char *name, size_t max, json_t **out, struct error *err);
+int json_wire_array(const json_t *object, const char *name, size_t max, json_t **out,
+                    struct error *err);
 /* out must be zeroed. */
-int wire_blobs(const json_t *object, struct remote_blobs *out, struct error *err);
+int json_wire_blobs(const json_t *object, struct remote_blobs *out, struct error *err);
 
 /* --- base64 (RFC 4648, with padding) ------------------------------------------------------------
  */

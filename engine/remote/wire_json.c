@@ -24,7 +24,7 @@ static size_t utf8_length(const uint8_t *s, size_t len)
 	return code < least[n] || code > 0x10ffff || surrogate ? 0 : n;
 }
 
-void wire_add_bytes(struct buf *b, const char *bytes, size_t len)
+void json_wire_add_bytes(struct buf *b, const char *bytes, size_t len)
 {
 	buf_add_char(b, '"');
 	for (size_t i = 0; i < len;) {
@@ -58,22 +58,22 @@ static void add_name(struct buf *b, const char *name)
 	buf_add_str(b, "\":");
 }
 
-void wire_add_text(struct buf *b, const char *name, const char *text)
+void json_wire_add_text(struct buf *b, const char *name, const char *text)
 {
 	if (!text)
 		return;
 	add_name(b, name);
-	wire_add_bytes(b, text, strlen(text));
+	json_wire_add_bytes(b, text, strlen(text));
 }
 
-void wire_add_number(struct buf *b, const char *name, uint64_t value)
+void json_wire_add_number(struct buf *b, const char *name, uint64_t value)
 {
 	add_name(b, name);
 	/* JSON's readers have signed numbers. */
 	buf_add_format(b, "%" PRIu64, value > INT64_MAX ? (uint64_t)INT64_MAX : value);
 }
 
-void wire_add_true(struct buf *b, const char *name, bool value)
+void json_wire_add_true(struct buf *b, const char *name, bool value)
 {
 	if (!value)
 		return;
@@ -81,7 +81,7 @@ void wire_add_true(struct buf *b, const char *name, bool value)
 	buf_add_str(b, "true");
 }
 
-void wire_add_digest(struct buf *b, const struct digest *d)
+void json_wire_add_digest(struct buf *b, const struct digest *d)
 {
 	struct digest_hex hex = digest_hex(d);
 	buf_add_char(b, '"');
@@ -97,7 +97,7 @@ static int wrong_type(const char *name, struct error *err)
 	return error_set(err, -EBADMSG, "\"%s\" is not what it should be", name);
 }
 
-int wire_parse(const char *text, size_t len, json_t **out, struct error *err)
+int json_wire_parse(const char *text, size_t len, json_t **out, struct error *err)
 {
 	json_error_t reason;
 	if (len > REMOTE_HTTP_BYTES_MAX)
@@ -120,7 +120,7 @@ int wire_parse(const char *text, size_t len, json_t **out, struct error *err)
 	return 0;
 }
 
-int wire_text(const json_t *object, const char *name, char **out, struct error *err)
+int json_wire_text(const json_t *object, const char *name, char **out, struct error *err)
 {
 	const json_t *value = json_object_get(object, name);
 	if (!value || json_is_null(value))
@@ -134,8 +134,8 @@ int wire_text(const json_t *object, const char *name, char **out, struct error *
 	return 0;
 }
 
-int wire_number(const json_t *object, const char *name, uint64_t max, uint64_t *out,
-                struct error *err)
+int json_wire_number(const json_t *object, const char *name, uint64_t max, uint64_t *out,
+                     struct error *err)
 {
 	const json_t *value = json_object_get(object, name);
 	if (!value || json_is_null(value))
@@ -148,7 +148,7 @@ int wire_number(const json_t *object, const char *name, uint64_t max, uint64_t *
 	return 0;
 }
 
-int wire_bool(const json_t *object, const char *name, bool *out, struct error *err)
+int json_wire_bool(const json_t *object, const char *name, bool *out, struct error *err)
 {
 	const json_t *value = json_object_get(object, name);
 	if (!value || json_is_null(value))
@@ -159,7 +159,8 @@ int wire_bool(const json_t *object, const char *name, bool *out, struct error *e
 	return 0;
 }
 
-int wire_digest_of(const json_t *value, const char *what, struct digest *out, struct error *err)
+int json_wire_digest_of(const json_t *value, const char *what, struct digest *out,
+                        struct error *err)
 {
 	if (!json_is_string(value) ||
 	    !digest_parse(json_string_value(value), json_string_length(value), out))
@@ -167,16 +168,17 @@ int wire_digest_of(const json_t *value, const char *what, struct digest *out, st
 	return 0;
 }
 
-int wire_digest(const json_t *object, const char *name, struct digest *out, struct error *err)
+int json_wire_digest(const json_t *object, const char *name, struct digest *out, struct error *err)
 {
 	const json_t *value = json_object_get(object, name);
 	if (!value || json_is_null(value))
 		return 0;
-	int r = wire_digest_of(value, name, out, err);
+	int r = json_wire_digest_of(value, name, out, err);
 	return r < 0 ? r : 1;
 }
 
-int wire_array(const json_t *object, const char *name, size_t max, json_t **out, struct error *err)
+int json_wire_array(const json_t *object, const char *name, size_t max, json_t **out,
+                    struct error *err)
 {
 	json_t *value = json_object_get(object, name);
 	*out = NULL;

@@ -19,29 +19,29 @@ static void add_far(const struct remote_request *r, struct buf *b)
 	if (!r->far_url)
 		return;
 	buf_add_str(b, ",\"far\":{\"url\":");
-	wire_add_bytes(b, r->far_url, strlen(r->far_url));
-	wire_add_text(b, "endpoint", r->far_endpoint);
-	wire_add_text(b, "region", r->far_region);
+	json_wire_add_bytes(b, r->far_url, strlen(r->far_url));
+	json_wire_add_text(b, "endpoint", r->far_endpoint);
+	json_wire_add_text(b, "region", r->far_region);
 	if (r->far_path_style >= 0)
-		wire_add_number(b, "path_style", r->far_path_style ? 1 : 0);
+		json_wire_add_number(b, "path_style", r->far_path_style ? 1 : 0);
 	buf_add_char(b, '}');
 }
 
 void remote_request_encode(const struct remote_request *r, struct buf *b)
 {
 	buf_add_format(b, "{\"protocol\":%d", REMOTE_PROTOCOL);
-	wire_add_text(b, "version", r->version ? r->version : GGFS_VERSION);
+	json_wire_add_text(b, "version", r->version ? r->version : GGFS_VERSION);
 	buf_add_str(b, ",\"thunks\":[");
 	for (size_t i = 0; i < r->thunk_count; i++) {
 		if (i)
 			buf_add_char(b, ',');
-		wire_add_digest(b, &r->thunks[i]);
+		json_wire_add_digest(b, &r->thunks[i]);
 	}
 	buf_add_char(b, ']');
 	add_far(r, b);
-	wire_add_true(b, "keep_results", r->keep_results);
-	wire_add_number(b, "inline_max", r->inline_max);
-	wire_add_blobs(b, &r->blobs);
+	json_wire_add_true(b, "keep_results", r->keep_results);
+	json_wire_add_number(b, "inline_max", r->inline_max);
+	json_wire_add_blobs(b, &r->blobs);
 	buf_add_char(b, '}');
 }
 
@@ -51,7 +51,7 @@ void remote_request_encode(const struct remote_request *r, struct buf *b)
 static int read_thunks(const json_t *root, struct remote_request *out, struct error *err)
 {
 	json_t *array = NULL;
-	int r = wire_array(root, "thunks", REMOTE_THUNKS_MAX, &array, err);
+	int r = json_wire_array(root, "thunks", REMOTE_THUNKS_MAX, &array, err);
 	if (r < 0)
 		return r;
 	size_t count = json_array_size(array);
@@ -59,8 +59,8 @@ static int read_thunks(const json_t *root, struct remote_request *out, struct er
 		return error_set(err, -EBADMSG, "a request without \"thunks\"");
 	out->thunks = xcalloc(count, sizeof(*out->thunks));
 	for (; r == 0 && out->thunk_count < count; out->thunk_count++)
-		r = wire_digest_of(json_array_get(array, out->thunk_count), "a thunk",
-		                   &out->thunks[out->thunk_count], err);
+		r = json_wire_digest_of(json_array_get(array, out->thunk_count), "a thunk",
+		                        &out->thunks[out->thunk_count], err);
 	return r;
 }
 
@@ -73,15 +73,15 @@ static int read_far(const json_t *root, struct remote_request *out, struct error
 		return 0;
 	if (!json_is_object(far))
 		return error_set(err, -EBADMSG, "\"far\" is no object");
-	int r = wire_text(far, "url", &out->far_url, err);
+	int r = json_wire_text(far, "url", &out->far_url, err);
 	if (r == 0 && !out->far_url)
 		r = error_set(err, -EBADMSG, "\"far\" has no \"url\"");
 	if (r == 0)
-		r = wire_text(far, "endpoint", &out->far_endpoint, err);
+		r = json_wire_text(far, "endpoint", &out->far_endpoint, err);
 	if (r == 0)
-		r = wire_text(far, "region", &out->far_region, err);
+		r = json_wire_text(far, "region", &out->far_region, err);
 	if (r == 0)
-		r = wire_number(far, "path_style", 1, &path_style, err);
+		r = json_wire_number(far, "path_style", 1, &path_style, err);
 	if (path_style < 2)
 		out->far_path_style = (int)path_style;
 	return r;
@@ -94,11 +94,11 @@ static int read_members(const json_t *root, struct remote_request *out, struct e
 	if (r == 0)
 		r = read_far(root, out, err);
 	if (r == 0)
-		r = wire_bool(root, "keep_results", &out->keep_results, err);
+		r = json_wire_bool(root, "keep_results", &out->keep_results, err);
 	if (r == 0)
-		r = wire_number(root, "inline_max", UINT32_MAX, &inline_max, err);
+		r = json_wire_number(root, "inline_max", UINT32_MAX, &inline_max, err);
 	if (r == 0)
-		r = wire_blobs(root, &out->blobs, err);
+		r = json_wire_blobs(root, &out->blobs, err);
 	out->inline_max = (uint32_t)inline_max;
 	return r;
 }
@@ -107,10 +107,10 @@ int remote_request_decode(const char *text, size_t len, struct remote_request *o
                           struct error *err)
 {
 	json_t *root = NULL;
-	int r = wire_parse(text, len, &root, err);
+	int r = json_wire_parse(text, len, &root, err);
 	if (r < 0 && r != -EPROTO)
 		return r;
-	int named = wire_text(root, "version", &out->version, r == 0 ? err : NULL);
+	int named = json_wire_text(root, "version", &out->version, r == 0 ? err : NULL);
 	if (r == 0)
 		r = named;
 	if (r == 0 && !out->version)

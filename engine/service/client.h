@@ -14,6 +14,7 @@
 #define GGFS_ENGINE_SERVICE_CLIENT_H
 
 #include "engine/force.h"
+#include "engine/price.h"
 #include "engine/model/infer.h"
 
 enum { CLIENT_TRIES_MAX = 20 };
@@ -66,7 +67,9 @@ struct client_progress {
 typedef void client_progress_fn(void *arg, const struct client_progress *progress);
 struct client_force_options {
 	unsigned jobs;       /* 0: leave the engine's capacity alone */
-	const char *engine;  /* NULL: the default */
+	const char *engine;  /* "local=2,lambda=100"; NULL: as the store's settings say */
+	bool leave_far;      /* results may stay in the far store */
+	uint64_t budget_nanodollars; /* 0: none */
 	bool keep_going;     /* else the first failure cancels what has not started */
 	int64_t deadline_ms; /* 0: none */
 	client_progress_fn *progress;
@@ -86,6 +89,20 @@ int client_memo(struct client *c, const struct digest *thunk, struct memo *out, 
 int client_cancel(struct client *c, const struct digest *thunk, struct error *err);
 int client_retry(struct client *c, const struct digest *thunk, struct error *err);
 int client_log(struct client *c, size_t limit, index_log_fn *fn, void *arg, struct error *err);
+
+/* What forcing all refs would run and cost on these engines (NULL: as the settings say); whole as in
+ * forcer_estimate(). */
+int client_estimate(struct client *c, const struct ref *refs, size_t count, const char *engines,
+                    bool whole, struct force_estimate *out, struct error *err);
+/* What was spent since the service began. */
+struct client_bill {
+	struct ledger_totals totals;
+	char *prices_date; /* "" where nothing costs */
+	char *far_url;     /* "": none */
+	bool far_paused;
+};
+int client_bill(struct client *c, struct client_bill *out, struct error *err);
+void client_bill_release(struct client_bill *bill);
 
 struct client_service_info {
 	int pid;

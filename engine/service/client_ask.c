@@ -109,6 +109,44 @@ int client_log(struct client *c, size_t limit, index_log_fn *fn, void *arg, stru
 	return wire_done(&in, err);
 }
 
+int client_estimate(struct client *c, const struct ref *refs, size_t count, const char *engines,
+                    bool whole, struct force_estimate *out, struct error *err)
+{
+	scoped_buf struct buf frame = BUF_INIT;
+	uint32_t id;
+	if (count > MESSAGE_REFS_MAX)
+		return error_set(err, -EINVAL, "%zu targets at once are more than %d", count,
+		                 MESSAGE_REFS_MAX);
+	size_t mark = client_begin(c, &frame, MESSAGE_ESTIMATE, &id);
+	wire_string(&frame, engines);
+	wire_u8(&frame, whole);
+	wire_u32(&frame, (uint32_t)count);
+	for (size_t i = 0; i < count; i++)
+		wire_ref(&frame, &refs[i]);
+	wire_end(&frame, mark);
+	scoped_reply struct reply reply;
+	int r = client_call(c, &frame, id, -1, MESSAGE_ANSWER, &reply, err);
+	if (r < 0)
+		return r;
+	return message_estimate_decode(reply.payload.data, reply.payload.len, out, err);
+}
+
+int client_bill(struct client *c, struct client_bill *out, struct error *err)
+{
+	scoped_reply struct reply reply;
+	int r = client_call_digest(c, MESSAGE_BILL, NULL, MESSAGE_ANSWER, &reply, err);
+	if (r < 0)
+		return r;
+	return message_bill_decode(reply.payload.data, reply.payload.len, out, err);
+}
+
+void client_bill_release(struct client_bill *bill)
+{
+	free(bill->prices_date);
+	free(bill->far_url);
+	*bill = (struct client_bill){ 0 };
+}
+
 int client_info(struct client *c, struct client_service_info *out, struct error *err)
 {
 	scoped_reply struct reply reply;

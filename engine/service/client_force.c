@@ -175,6 +175,8 @@ static void encode_request(struct waiting *w, const struct ref *refs, struct buf
 		.priority = PRIORITY_BATCH,
 		.keep_going = w->options->keep_going,
 		.events = w->options->progress != NULL,
+		.leave_far = w->options->leave_far,
+		.budget_nanodollars = w->options->budget_nanodollars,
 	};
 	size_t mark = client_begin(w->client, frame, MESSAGE_FORCE, &w->id);
 	message_force_encode(frame, &m);

@@ -132,6 +132,9 @@ void message_force_encode(struct buf *b, const struct message_force *m)
 	wire_u8(b, m->priority);
 	wire_u8(b, m->keep_going);
 	wire_u8(b, m->events);
+	wire_u8(b, m->local_only);
+	wire_u8(b, m->leave_far);
+	wire_u64(b, m->budget_nanodollars);
 }
 
 int message_force_decode(const char *p, size_t len, struct message_force *m, struct error *err)
@@ -153,6 +156,9 @@ int message_force_decode(const char *p, size_t len, struct message_force *m, str
 	m->priority = wire_get_u8(&r);
 	m->keep_going = get_bool(&r);
 	m->events = get_bool(&r);
+	m->local_only = get_bool(&r);
+	m->leave_far = get_bool(&r);
+	m->budget_nanodollars = wire_get_u64(&r);
 	if (m->priority > PRIORITY_READER || m->deadline_ms < 0 ||
 	    m->deadline_ms > MESSAGE_DEADLINE_MAX_MS)
 		r.failed = true;
@@ -172,16 +178,17 @@ void message_force_release(struct message_force *m)
 	*m = (struct message_force){ 0 };
 }
 
-static void counts_encode(struct buf *b, const struct force_counts *c)
+void message_counts_encode(struct buf *b, const struct force_counts *c)
 {
 	wire_u64(b, c->queued);
 	wire_u64(b, c->running);
 	wire_u64(b, c->done);
 	wire_u64(b, c->failed);
 	wire_u64(b, c->memoised);
+	wire_u64(b, c->cost_nanodollars);
 }
 
-static struct force_counts counts_read(struct wire_reader *r)
+struct force_counts message_counts_read(struct wire_reader *r)
 {
 	struct force_counts c;
 	c.queued = wire_get_u64(r);
@@ -189,12 +196,13 @@ static struct force_counts counts_read(struct wire_reader *r)
 	c.done = wire_get_u64(r);
 	c.failed = wire_get_u64(r);
 	c.memoised = wire_get_u64(r);
+	c.cost_nanodollars = wire_get_u64(r);
 	return c;
 }
 
 void message_event_encode(struct buf *b, const struct message_event *m)
 {
-	counts_encode(b, &m->counts);
+	message_counts_encode(b, &m->counts);
 	wire_u8(b, m->has_event);
 	wire_u8(b, (uint8_t)m->event.kind);
 	wire_digest(b, &m->event.thunk);
@@ -205,7 +213,7 @@ void message_event_encode(struct buf *b, const struct message_event *m)
 int message_event_decode(const char *p, size_t len, struct message_event *m, struct error *err)
 {
 	struct wire_reader r = wire_reader(p, len);
-	*m = (struct message_event){ .counts = counts_read(&r) };
+	*m = (struct message_event){ .counts = message_counts_read(&r) };
 	m->has_event = get_bool(&r);
 	m->event.kind = wire_get_u8(&r);
 	wire_get_digest(&r, &m->event.thunk);

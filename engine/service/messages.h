@@ -9,7 +9,7 @@
 #include "engine/service/client.h"
 #include "engine/service/wire.h"
 
-enum { PROTOCOL_VERSION = 1, MESSAGE_REFS_MAX = 1000000, MESSAGE_LOG_MAX = 100000 };
+enum { PROTOCOL_VERSION = 2, MESSAGE_REFS_MAX = 1000000, MESSAGE_LOG_MAX = 100000 };
 #define MESSAGE_DEADLINE_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
 
 enum message_type {
@@ -31,6 +31,8 @@ enum message_type {
 	MESSAGE_STOP,         /* → OK, then the end */
 	MESSAGE_MOUNT,        /* string mountpoint (descriptor) → OK; SETTLED from then on */
 	MESSAGE_INPUT,        /* string path, u8 whether with its closure → manifest text */
+	MESSAGE_ESTIMATE,     /* string engines, u8 whole, list of refs → estimate */
+	MESSAGE_BILL,         /* → bill */
 	/* said by the service */
 	MESSAGE_OK = 64,
 	MESSAGE_ERROR,   /* i64 code, string */
@@ -61,16 +63,21 @@ struct message_force {
 	struct ref *refs;
 	size_t count;
 	uint32_t jobs; /* 0: as it is */
-	char *engine;  /* "": the default */
+	char *engine;  /* which engines, "local=2,lambda=100"; "": as the store's settings say */
 	char *asker;
 	int64_t deadline_ms; /* 0: none; at most MESSAGE_DEADLINE_MAX_MS */
 	uint8_t priority;    /* enum force_priority */
 	bool keep_going;
 	bool events; /* wants MESSAGE_EVENT */
+	bool local_only, leave_far; /* as in struct force_request */
+	uint64_t budget_nanodollars; /* 0: none */
 };
 void message_force_encode(struct buf *b, const struct message_force *m);
 int message_force_decode(const char *p, size_t len, struct message_force *m, struct error *err);
 void message_force_release(struct message_force *m);
+
+void message_counts_encode(struct buf *b, const struct force_counts *c);
+struct force_counts message_counts_read(struct wire_reader *r);
 
 struct message_event {
 	struct force_counts counts;
@@ -87,6 +94,12 @@ int message_result_decode(const char *p, size_t len, uint32_t *index, struct cli
 
 void message_look_encode(struct buf *b, const struct force_look *m);
 int message_look_decode(const char *p, size_t len, struct force_look *m, struct error *err);
+
+void message_estimate_encode(struct buf *b, const struct force_estimate *m);
+int message_estimate_decode(const char *p, size_t len, struct force_estimate *m, struct error *err);
+
+void message_bill_encode(struct buf *b, const struct client_bill *m);
+int message_bill_decode(const char *p, size_t len, struct client_bill *m, struct error *err);
 
 void message_info_encode(struct buf *b, const struct client_service_info *m);
 int message_info_decode(const char *p, size_t len, struct client_service_info *m,

@@ -87,6 +87,67 @@ int message_look_decode(const char *p, size_t len, struct force_look *m, struct 
 	return code;
 }
 
+void message_estimate_encode(struct buf *b, const struct force_estimate *m)
+{
+	wire_u64(b, m->to_run);
+	wire_u64(b, m->unknown);
+	wire_u64(b, m->known);
+	wire_u64(b, m->micros);
+	wire_u64(b, m->nanodollars);
+	wire_u64(b, m->spent_micros);
+	wire_u64(b, m->spent_nanodollars);
+	wire_u8(b, m->is_cut);
+}
+
+int message_estimate_decode(const char *p, size_t len, struct force_estimate *m, struct error *err)
+{
+	struct wire_reader r = wire_reader(p, len);
+	m->to_run = wire_get_u64(&r);
+	m->unknown = wire_get_u64(&r);
+	m->known = wire_get_u64(&r);
+	m->micros = wire_get_u64(&r);
+	m->nanodollars = wire_get_u64(&r);
+	m->spent_micros = wire_get_u64(&r);
+	m->spent_nanodollars = wire_get_u64(&r);
+	m->is_cut = wire_get_u8(&r) != 0;
+	return wire_done(&r, err);
+}
+
+/* The numbers of a bill, in the order in which they travel. */
+#define BILL_NUMBERS(t)                                                                            \
+	{                                                                                          \
+		&(t)->spent, &(t)->in_flight, &(t)->invocations, &(t)->failed, &(t)->duplicated,   \
+		        &(t)->throttled, &(t)->retried, &(t)->billed_ms, &(t)->cold_starts,        \
+		        &(t)->far_puts, &(t)->far_gets, &(t)->far_sent_bytes,                      \
+		        &(t)->far_received_bytes                                                   \
+	}
+
+void message_bill_encode(struct buf *b, const struct client_bill *m)
+{
+	const uint64_t *const numbers[] = BILL_NUMBERS(&m->totals);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		wire_u64(b, *numbers[i]);
+	wire_string(b, m->prices_date);
+	wire_string(b, m->far_url);
+	wire_u8(b, m->far_paused);
+}
+
+int message_bill_decode(const char *p, size_t len, struct client_bill *m, struct error *err)
+{
+	struct wire_reader r = wire_reader(p, len);
+	*m = (struct client_bill){ 0 };
+	uint64_t *const numbers[] = BILL_NUMBERS(&m->totals);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		*numbers[i] = wire_get_u64(&r);
+	m->prices_date = wire_get_string(&r);
+	m->far_url = wire_get_string(&r);
+	m->far_paused = wire_get_u8(&r) != 0;
+	int code = wire_done(&r, err);
+	if (code < 0)
+		client_bill_release(m);
+	return code;
+}
+
 void message_info_encode(struct buf *b, const struct client_service_info *m)
 {
 	wire_u32(b, (uint32_t)m->pid);
@@ -94,11 +155,7 @@ void message_info_encode(struct buf *b, const struct client_service_info *m)
 	wire_string(b, m->store);
 	wire_string(b, m->engine);
 	wire_u32(b, m->jobs);
-	wire_u64(b, m->counts.queued);
-	wire_u64(b, m->counts.running);
-	wire_u64(b, m->counts.done);
-	wire_u64(b, m->counts.failed);
-	wire_u64(b, m->counts.memoised);
+	message_counts_encode(b, &m->counts);
 	wire_strings(b, &m->mounts);
 }
 
@@ -110,11 +167,7 @@ int message_info_decode(const char *p, size_t len, struct client_service_info *m
 	m->store = wire_get_string(&r);
 	m->engine = wire_get_string(&r);
 	m->jobs = wire_get_u32(&r);
-	m->counts.queued = wire_get_u64(&r);
-	m->counts.running = wire_get_u64(&r);
-	m->counts.done = wire_get_u64(&r);
-	m->counts.failed = wire_get_u64(&r);
-	m->counts.memoised = wire_get_u64(&r);
+	m->counts = message_counts_read(&r);
 	wire_get_strings(&r, &m->mounts);
 	int code = wire_done(&r, err);
 	if (code < 0)
@@ -133,6 +186,7 @@ void message_log_record_encode(struct buf *b, const struct log_record *m)
 	wire_i64(b, m->code);
 	wire_u8(b, m->memoised);
 	wire_string(b, m->stderr_tail);
+	wire_u64(b, m->cost_nanodollars);
 }
 
 void message_log_record_read(struct wire_reader *r, struct log_record *m)
@@ -146,4 +200,5 @@ void message_log_record_read(struct wire_reader *r, struct log_record *m)
 	m->code = wire_get_int(r);
 	m->memoised = wire_get_u8(r) != 0;
 	m->stderr_tail = wire_get_string(r);
+	m->cost_nanodollars = wire_get_u64(r);
 }

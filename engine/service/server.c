@@ -113,9 +113,13 @@ static int open_parts(struct server *s, struct error *err)
 	if (r == 0)
 		r = engine_local_new(s->store, s->options->jobs, &s->engine, err);
 	if (r == 0)
+		r = cloud_open(s->store, s->index, s->engine, &s->cloud, &s->engine, err);
+	if (r == 0)
 		r = loop_new(&s->loop, err);
 	if (r == 0)
 		r = forcer_new(s->loop, s->store, s->index, s->engine, &s->forcer, err);
+	if (r == 0)
+		cloud_attach(s->cloud, s->forcer);
 	if (r == 0)
 		r = pool_new(POOL_THREADS, &s->pool, err);
 	return r;
@@ -163,8 +167,11 @@ static void server_release(struct server *s)
 		loop_unwatch(s->signal_watch);
 	}
 	forcer_free(s->forcer);
-	if (s->engine)
+	if (s->cloud)
+		cloud_free(s->cloud);
+	else if (s->engine)
 		s->engine->ops->free(s->engine);
+	server_purses_free(s);
 	loop_free(s->loop);
 	mount_table_free(s->mounts);
 	index_free(s->index);

@@ -21,7 +21,10 @@ struct peer_force {
 	struct peer_force *next;
 	uint32_t id;
 	bool keep_going, events;
-	bool starting; /* more targets are still being started: not the end yet */
+	char *engines;
+	bool local_only;
+	struct purse *purse; /* NULL: no budget */
+	bool starting;       /* more targets are still being started: not the end yet */
 	struct force_counts before;
 	struct target *targets;
 	size_t count, left;
@@ -38,6 +41,8 @@ static void unlink_force(struct peer_force *f)
 static void force_free(struct peer_force *f)
 {
 	unlink_force(f);
+	purse_unshare(f->purse);
+	free(f->engines);
 	free(f->targets);
 	free(f);
 }
@@ -59,9 +64,20 @@ static void send_result(struct peer_force *f, uint32_t index,
 	peer_send(f->peer, &frame, -1);
 }
 
+/* Of everything: failed and doubled invocations, and requests to the far store, as well. */
+static uint64_t spent_so_far(struct server *s)
+{
+	struct ledger_totals totals;
+	const char *url, *date;
+	bool paused;
+	cloud_bill(s->cloud, &totals, &url, &date, &paused);
+	return totals.spent;
+}
+
 const struct force_counts *server_counts_now(struct server *s)
 {
 	forcer_counts(s->forcer, &s->counts);
+	s->counts.cost_nanodollars = spent_so_far(s);
 	s->counts_ms = now_ms();
 	return &s->counts;
 }
@@ -83,6 +99,7 @@ static void send_counts(struct peer_force *f, const struct force_event *event)
 	m.counts.done -= f->before.done;
 	m.counts.failed -= f->before.failed;
 	m.counts.memoised -= f->before.memoised;
+	m.counts.cost_nanodollars -= f->before.cost_nanodollars;
 	struct buf frame = BUF_INIT;
 	size_t mark = wire_begin(&frame, MESSAGE_EVENT, f->id);
 	message_event_encode(&frame, &m);
@@ -150,6 +167,10 @@ static void start_target(struct peer_force *f, uint32_t index, const struct mess
 		.deadline_ms = m->deadline_ms,
 		.keep_going = m->keep_going,
 		.asker = m->asker,
+		.engines = f->engines,
+		.local_only = f->local_only,
+		.leave_far = m->leave_far,
+		.purse = f->purse,
 		.done = target_done,
 		.arg = t,
 	};
@@ -164,17 +185,50 @@ static void start_target(struct peer_force *f, uint32_t index, const struct mess
 		give_up_others(f);
 }
 
-static int choose_engine(struct server *s, const struct message_force *m, struct error *err)
+/* --- budgets ------------------------------------------------------------------------------------
+ */
+
+/* A mount's budget is one for all that is read in it; the last word on its height counts. */
+static struct purse *purse_of_mount(struct server *s, const char *mountpoint, uint64_t limit)
 {
-	if (*m->engine && strcmp(m->engine, s->engine->ops->name) != 0)
-		return error_set(err, -EINVAL, "there is no engine named '%s'; there is: %s",
-		                 m->engine, s->engine->ops->name);
-	return m->jobs ? s->engine->ops->set_capacity(s->engine, m->jobs, err) : 0;
+	struct mount_purse *at = s->purses;
+	while (at && strcmp(at->mountpoint, mountpoint) != 0)
+		at = at->next;
+	if (!at) {
+		at = xcalloc(1, sizeof(*at));
+		at->mountpoint = xstrdup(mountpoint);
+		at->purse = purse_new(limit);
+		at->next = s->purses;
+		s->purses = at;
+	}
+	at->purse->limit = limit;
+	return purse_share(at->purse);
 }
 
-static void begin_force(struct peer *p, uint32_t id, const struct message_force *m)
+void server_purses_free(struct server *s)
+{
+	for (struct mount_purse *at; (at = s->purses);) {
+		s->purses = at->next;
+		purse_unshare(at->purse);
+		free(at->mountpoint);
+		free(at);
+	}
+}
+
+static struct purse *purse_for(struct peer *p, uint64_t limit)
+{
+	if (!limit)
+		return NULL;
+	return p->mountpoint ? purse_of_mount(p->server, p->mountpoint, limit) : purse_new(limit);
+}
+
+static void begin_force(struct peer *p, uint32_t id, const struct message_force *m, char *engines,
+                        bool costs)
 {
 	struct peer_force *f = xcalloc(1, sizeof(*f));
+	f->engines = engines;
+	f->local_only = m->local_only || !costs;
+	f->purse = purse_for(p, m->budget_nanodollars);
 	f->peer = p;
 	f->id = id;
 	f->keep_going = m->keep_going;
@@ -201,12 +255,86 @@ int server_force(struct peer *p, uint32_t id, const char *payload, size_t len, s
 	if (r < 0)
 		return r;
 	struct error refusal = ERROR_INIT;
-	r = choose_engine(p->server, &m, &refusal);
+	char *engines;
+	bool costs;
+	r = cloud_choose(p->server->cloud, m.engine, m.jobs, &engines, &costs, &refusal);
 	if (r < 0)
 		peer_send_error(p, id, r, refusal.text);
 	else
-		begin_force(p, id, &m);
+		begin_force(p, id, &m, engines, costs);
 	message_force_release(&m);
+	return 0;
+}
+
+/* --- estimates ----------------------------------------------------------------------------------
+ */
+
+struct pricing {
+	struct cloud *cloud;
+	char *engines;
+};
+
+static uint64_t price(void *arg, const struct thunk *t)
+{
+	const struct pricing *p = arg;
+	return cloud_price(p->cloud, p->engines, t);
+}
+
+static int read_estimate(const char *payload, size_t len, char **spec, bool *whole,
+                         struct ref **refs, size_t *count, struct error *err)
+{
+	struct wire_reader in = wire_reader(payload, len);
+	size_t capacity = 0;
+	*spec = wire_get_string(&in);
+	*whole = wire_get_u8(&in) != 0;
+	uint32_t n = wire_get_u32(&in);
+	if (n > MESSAGE_REFS_MAX)
+		in.failed = true;
+	for (uint32_t i = 0; i < n && !in.failed; i++) {
+		array_grow(*refs, *count, capacity);
+		(*refs)[*count] = REF_INIT;
+		wire_get_ref(&in, &(*refs)[(*count)++]);
+	}
+	return wire_done(&in, err);
+}
+
+static int make_estimate(struct server *s, const char *spec, bool whole, const struct ref *refs,
+                         size_t count, struct force_estimate *out, struct error *err)
+{
+	struct pricing p = { .cloud = s->cloud };
+	bool costs;
+	int r = cloud_choose(s->cloud, spec, 0, &p.engines, &costs, err);
+	if (r < 0)
+		return r;
+	r = forcer_estimate(s->forcer, refs, count, whole, price, &p, out, err);
+	free(p.engines);
+	return r;
+}
+
+int server_estimate(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	scoped_free char *spec = NULL;
+	struct ref *refs = NULL;
+	size_t count = 0;
+	bool whole;
+	struct force_estimate estimate = { 0 };
+	struct error why = ERROR_INIT;
+	int r = read_estimate(payload, len, &spec, &whole, &refs, &count, err);
+	int made = r < 0 ? r : make_estimate(p->server, spec, whole, refs, count, &estimate, &why);
+	for (size_t i = 0; i < count; i++)
+		ref_release(&refs[i]);
+	free(refs);
+	if (r < 0)
+		return r;
+	if (made < 0) {
+		peer_send_error(p, id, made, error_text(&why));
+		return 0;
+	}
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
+	message_estimate_encode(&frame, &estimate);
+	wire_end(&frame, mark);
+	peer_send(p, &frame, -1);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/loop.h"
 #include "engine/force.h"
+#include "engine/service/cloud.h"
 #include "engine/service/conn.h"
 #include "engine/service/messages.h"
 #include "engine/service/pool.h"
@@ -25,12 +26,21 @@ struct peer {
 	struct peer_force *forces; /* not yet ended */
 };
 
+/* The budget of a mount: good for all its connections to this service. */
+struct mount_purse {
+	char *mountpoint;
+	struct purse *purse;
+	struct mount_purse *next;
+};
+
 struct server {
 	const struct server_options *options;
 	struct loop *loop;
 	struct store *store;
 	struct index *index;
 	struct engine *engine;
+	struct cloud *cloud; /* owns the engine */
+	struct mount_purse *purses;
 	struct forcer *forcer;
 	struct mount_table *mounts; /* locked inside; the pool reads it too */
 	struct pool *pool;
@@ -83,6 +93,9 @@ void server_forces_drop(struct peer *p); /* the peer is gone */
 const struct force_counts *server_counts(struct server *s);
 /* The same as of now. */
 const struct force_counts *server_counts_now(struct server *s);
+int server_estimate(struct peer *p, uint32_t id, const char *payload, size_t len,
+                    struct error *err);
+void server_purses_free(struct server *s);
 void server_event(void *arg, const struct force_event *event);
 void server_settled(void *arg, const struct digest *thunk, int code);
 

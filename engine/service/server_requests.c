@@ -45,6 +45,56 @@ static int read_digest(const char *payload, size_t len, struct digest *d, struct
 	return wire_done(&in, err);
 }
 
+/* A blob that is only in the far store, on its way here for a peer. */
+struct fetching {
+	struct peer *peer;
+	uint32_t id;
+	struct digest digest;
+	int code;
+	char *reason;
+};
+
+static void send_blob(struct peer *p, uint32_t id, const struct digest *d, int fd)
+{
+	index_access(p->server->index, d);
+	peer_send_ok(p, id, fd);
+}
+
+static void fetch_ended(void *arg)
+{
+	struct fetching *f = arg;
+	struct error err = ERROR_INIT;
+	int fd = f->code < 0 ? error_set(&err, f->code, "%s", f->reason)
+	                     : store_get(f->peer->server->store, &f->digest, &err);
+	if (fd < 0)
+		peer_send_error(f->peer, f->id, fd, error_text(&err));
+	else
+		send_blob(f->peer, f->id, &f->digest, fd);
+	peer_unref(f->peer);
+	free(f->reason);
+	free(f);
+}
+
+static void fetched(void *arg, int code, const char *reason)
+{
+	struct fetching *f = arg;
+	f->code = code;
+	f->reason = xstrdup(reason);
+	loop_post(f->peer->server->loop, fetch_ended, f);
+}
+
+static bool fetch_first(struct peer *p, uint32_t id, const struct digest *d)
+{
+	struct fetching *f = xcalloc(1, sizeof(*f));
+	*f = (struct fetching){ .peer = p, .id = id, .digest = *d };
+	if (!cloud_fetch(p->server->cloud, d, fetched, f)) {
+		free(f);
+		return false;
+	}
+	peer_ref(p);
+	return true;
+}
+
 static int on_get(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
 {
 	struct digest d;
@@ -53,12 +103,12 @@ static int on_get(struct peer *p, uint32_t id, const char *payload, size_t len, 
 	if (r < 0)
 		return r;
 	int fd = store_get(p->server->store, &d, &why);
-	if (fd < 0) {
-		peer_send_error(p, id, fd, error_text(&why));
+	if (fd == -ENOENT && fetch_first(p, id, &d))
 		return 0;
-	}
-	index_access(p->server->index, &d);
-	peer_send_ok(p, id, fd);
+	if (fd < 0)
+		peer_send_error(p, id, fd, error_text(&why));
+	else
+		send_blob(p, id, &d, fd);
 	return 0;
 }
 
@@ -253,6 +303,24 @@ static int on_info(struct peer *p, uint32_t id, const char *payload, size_t len,
 	return 0;
 }
 
+static int on_bill(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	(void)payload;
+	if (len)
+		return error_set(err, -EBADMSG, "this request carries no payload");
+	struct client_bill bill = { 0 };
+	const char *far_url, *date;
+	cloud_bill(p->server->cloud, &bill.totals, &far_url, &date, &bill.far_paused);
+	bill.far_url = (char *)(uintptr_t)far_url;
+	bill.prices_date = (char *)(uintptr_t)date;
+	struct buf frame = BUF_INIT;
+	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
+	message_bill_encode(&frame, &bill);
+	wire_end(&frame, mark);
+	peer_send(p, &frame, -1);
+	return 0;
+}
+
 static int on_stop(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
 {
 	(void)payload;
@@ -312,6 +380,8 @@ static request_fn *const requests[] = {
 	[MESSAGE_STOP] = on_stop,
 	[MESSAGE_MOUNT] = on_mount,
 	[MESSAGE_INPUT] = server_input,
+	[MESSAGE_ESTIMATE] = server_estimate,
+	[MESSAGE_BILL] = on_bill,
 };
 
 int server_handle(struct peer *p, const struct wire_header *header, const char *payload, size_t len,

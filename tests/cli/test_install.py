@@ -51,7 +51,7 @@ class Installed(unittest.TestCase):
         runners = [program for program in programs if program.endswith(b"ggfs-runner")]
         self.assertTrue(all(r.startswith(self.moved.encode()) for r in runners), runners)
         self.assertEqual(os.readlink(f"/proc/{self.p.services()[0]}/exe"),
-                         os.path.join(self.moved, "bin", "ggfs"))
+                         os.path.join(self.moved, "libexec", "ggfs", "ggfs-service"))
         isolated = {f["subject"]: f["verdict"] for f in self.p.json("doctor")}
         self.assertEqual(isolated["stand-in"], "ok")
         self.p.umount()

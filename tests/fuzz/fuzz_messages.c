@@ -65,7 +65,15 @@ static void try_other_answers(int which, const char *p, size_t len, struct buf *
 {
 	struct infer_answer answer;
 	struct client_service_info info;
+	struct client_bill bill;
+	struct force_estimate estimate;
 	struct error err = ERROR_INIT;
+	if (which == 12 && message_bill_decode(p, len, &bill, NULL) == 0) {
+		message_bill_encode(again, &bill);
+		client_bill_release(&bill);
+	}
+	if (which == 13 && message_estimate_decode(p, len, &estimate, NULL) == 0)
+		message_estimate_encode(again, &estimate);
 	if (which == 3 && message_infer_answer_decode(p, len, &answer, NULL) == 0) {
 		message_infer_answer_encode(again, &answer);
 		infer_answer_release(&answer);
@@ -128,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
-	int which = data[0] % 12;
+	int which = data[0] % 14;
 	const char *p = (const char *)data + 1;
 	try_requests(which, p, size - 1);
 	try_answers(which, p, size - 1);

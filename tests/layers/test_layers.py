@@ -33,7 +33,7 @@ PUBLIC = {
     "common": None,  # all of them: helpers for everybody
     "common/aws": ["client.h", "config.h", "sigv4.h"],
     "objstore": ["digest.h", "far.h", "index.h", "manifest.h", "memo.h", "ref.h", "store.h"],
-    "engine": ["engine.h", "force.h", "lay_out.h", "placeholder.h", "price.h", "purse.h", "settings.h", "thunk.h", "yield.h"],
+    "engine": ["digest_map.h", "engine.h", "force.h", "lay_out.h", "placeholder.h", "price.h", "purse.h", "settings.h", "thunk.h", "yield.h"],
     "engine/model": ["infer.h", "view.h"],
     "engine/local": [],
     "engine/remote": ["remote.h", "wire.h"],

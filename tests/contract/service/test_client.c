@@ -134,7 +134,7 @@ static void an_unknown_engine_is_refused_with_the_names_there_are(void **state)
 	struct fixture *x = *state;
 	struct error err;
 	scoped_ref struct ref ref = fixture_slow(x, 0, "x");
-	struct client_force_options options = { .engine = "lambda" };
+	struct client_force_options options = { .engine = "nonsense" };
 	struct client_force_result result;
 	assert_error(client_force(x->client, &ref, 1, &options, &result, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "local"));

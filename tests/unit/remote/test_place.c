@@ -157,15 +157,25 @@ static void a_job_gets_what_it_asks_for_or_nothing(void **state)
 	s.engines[HTTP].running = 10;
 	assert_int_equal(choose(&s), HTTP);
 	s.engines[HTTP].refused = true;
+	s.engines[LOCAL].refused = true;
 	assert_int_equal(choose(&s), -1);
-	s.job.engines = "http,local";
-	assert_int_equal(choose(&s), LOCAL);
+	s.engines[HTTP].refused = s.engines[LOCAL].refused = false;
 	s.job = (struct place_job){ .local_only = true, .expected_micros = 5000000 };
 	assert_int_equal(choose(&s), LOCAL);
 	s.engines[LOCAL].running = 2;
 	assert_int_equal(choose(&s), LOCAL);
 	s.job.engines = "lambda";
 	assert_int_equal(choose(&s), -1);
+}
+
+static void what_was_refused_elsewhere_may_run_here_though_nobody_asked_for_that(void **state)
+{
+	(void)state;
+	struct scene s = scene();
+	s.job.engines = "lambda";
+	assert_int_equal(choose(&s), LAMBDA);
+	s.engines[LAMBDA].refused = true;
+	assert_int_equal(choose(&s), LOCAL);
 }
 
 static void who_refused_is_not_asked_again(void **state)
@@ -193,6 +203,7 @@ int main(void)
 		cmocka_unit_test(of_two_with_room_the_emptier_one_takes_it),
 		cmocka_unit_test(when_all_are_full_it_queues_at_one),
 		cmocka_unit_test(a_job_gets_what_it_asks_for_or_nothing),
+		cmocka_unit_test(what_was_refused_elsewhere_may_run_here_though_nobody_asked_for_that),
 		cmocka_unit_test(who_refused_is_not_asked_again),
 	};
 	return cmocka_run_group_tests_name("place", tests, NULL, NULL);

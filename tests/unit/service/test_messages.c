@@ -114,6 +114,9 @@ static int decode_force(const char *p, size_t len)
 		assert_int_equal(m.count, 1);
 		assert_string_equal(m.refs[0].output, "o");
 		assert_string_equal(m.asker, "me");
+		assert_true(m.local_only);
+		assert_false(m.leave_far);
+		assert_int_equal(m.budget_nanodollars, 1u << 31);
 		message_force_release(&m);
 	}
 	return r;
@@ -131,7 +134,9 @@ static void forces(void **state)
 		                   .asker = asker,
 		                   .deadline_ms = 7,
 		                   .priority = PRIORITY_READER,
-		                   .events = true };
+		                   .events = true,
+		                   .local_only = true,
+		                   .budget_nanodollars = 1u << 31 };
 	message_force_encode(&b, &m);
 	check_cuts(&b, decode_force, false);
 	m.priority = 9;
@@ -146,6 +151,7 @@ static int decode_event(const char *p, size_t len)
 	int r = message_event_decode(p, len, &m, NULL);
 	if (r == 0) {
 		assert_int_equal(m.counts.failed, 4);
+		assert_int_equal(m.counts.cost_nanodollars, 6);
 		assert_string_equal(m.event.label, "x.o");
 		message_event_release(&m);
 	}
@@ -156,7 +162,7 @@ static void events(void **state)
 {
 	(void)state;
 	scoped_buf struct buf b = BUF_INIT;
-	struct message_event m = { .counts = { 1, 2, 3, 4, 5 }, .has_event = true };
+	struct message_event m = { .counts = { 1, 2, 3, 4, 5, 6 }, .has_event = true };
 	m.event.kind = FORCE_EVENT_KNOWN;
 	m.event.label = "x.o";
 	m.event.stderr_tail = "";
@@ -228,6 +234,52 @@ static void looks_in_every_state(void **state)
 	check_cuts(&b, decode_look, false);
 	b.data[0] = 17;
 	assert_int_equal(decode_look(b.data, b.len), -EBADMSG);
+}
+
+static int decode_estimate(const char *p, size_t len)
+{
+	struct force_estimate m;
+	int r = message_estimate_decode(p, len, &m, NULL);
+	if (r == 0) {
+		assert_int_equal(m.to_run, 1);
+		assert_int_equal(m.nanodollars, 5);
+		assert_int_equal(m.spent_nanodollars, 7);
+		assert_true(m.is_cut);
+	}
+	return r;
+}
+
+static void estimates(void **state)
+{
+	(void)state;
+	scoped_buf struct buf b = BUF_INIT;
+	struct force_estimate m = { 1, 2, 3, 4, 5, 6, 7, true };
+	message_estimate_encode(&b, &m);
+	check_cuts(&b, decode_estimate, false);
+}
+
+static int decode_bill(const char *p, size_t len)
+{
+	struct client_bill m;
+	int r = message_bill_decode(p, len, &m, NULL);
+	if (r == 0) {
+		assert_int_equal(m.totals.spent, 1);
+		assert_int_equal(m.totals.cold_starts, 9);
+		assert_int_equal(m.totals.far_received_bytes, 13);
+		assert_string_equal(m.far_url, "s3://b");
+		client_bill_release(&m);
+	}
+	return r;
+}
+
+static void bills(void **state)
+{
+	(void)state;
+	scoped_buf struct buf b = BUF_INIT;
+	char url[] = "s3://b", date[] = "2026-11-24";
+	struct client_bill m = { { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 }, date, url, true };
+	message_bill_encode(&b, &m);
+	check_cuts(&b, decode_bill, false);
 }
 
 static int decode_info(const char *p, size_t len)
@@ -348,6 +400,8 @@ int main(void)
 		cmocka_unit_test(events),
 		cmocka_unit_test(results),
 		cmocka_unit_test(looks_in_every_state),
+		cmocka_unit_test(estimates),
+		cmocka_unit_test(bills),
 		cmocka_unit_test(infos),
 		cmocka_unit_test(records_of_the_log),
 		cmocka_unit_test(numbers_that_do_not_fit_are_refused),

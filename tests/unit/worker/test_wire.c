@@ -229,9 +229,9 @@ static void a_blob_takes_no_more_than_its_cost(void **state)
 	for (size_t len = 0; len <= sizeof(bytes); len += 1 + len / 3) {
 		struct remote_blobs blobs = { 0 };
 		scoped_buf struct buf none = BUF_INIT, one = BUF_INIT;
-		wire_add_blobs(&none, &blobs);
+		json_wire_add_blobs(&none, &blobs);
 		remote_blobs_add(&blobs, &(struct digest){ 0 }, bytes, len);
-		wire_add_blobs(&one, &blobs);
+		json_wire_add_blobs(&one, &blobs);
 		assert_true(one.len - none.len < remote_blob_cost(len));
 		remote_blobs_release(&blobs);
 	}
