@@ -17,6 +17,7 @@ struct options {
 	struct http_options http;
 	unsigned repeat;
 	const char *headers[64];
+	char *filled;
 };
 
 static const char *value_of(const char *argument, const char *name)
@@ -34,6 +35,8 @@ static bool take_option(struct options *o, const char *argument)
 		o->request.method = v;
 	else if ((v = value_of(argument, "body")))
 		o->request.body = v, o->request.body_len = strlen(v);
+	else if ((v = value_of(argument, "fill"))) /* so many bytes */
+		o->request.body = o->filled = xcalloc(1, o->request.body_len = (uint64_t)atoll(v));
 	else if ((v = value_of(argument, "header")))
 		o->headers[o->request.header_count++] = v;
 	else if ((v = value_of(argument, "connect_ms")))
@@ -94,6 +97,7 @@ static int run_http(int count, char **arguments)
 		}
 	}
 	net_free(net);
+	free(o.filled);
 	return 0;
 }
 
