@@ -21,6 +21,7 @@
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
+#include "fs/hold.h"
 #include "fs/mount.h"
 #include "fs/tasks.h"
 #include "objstore/ref.h"
@@ -114,6 +115,7 @@ struct fs {
 	struct inode root;
 	struct table table;
 	struct known_trees trees;
+	struct hold hold; /* -o hold= */
 	pthread_mutex_t directories_lock;
 	struct directory *directories; /* the open ones; that lock */
 	uid_t uid;                     /* the mount process's own */

@@ -70,11 +70,23 @@ static bool make_ordinary(struct inode *inode)
 	return !in_work;
 }
 
+static void take_policy(struct parked *p)
+{
+	struct policy policy;
+	policy_of(p->fs, fuse_req_ctx(p->req), &policy);
+	p->needs_ready = policy.force == MOUNT_FORCE_OFF;
+	p->local_only = policy.force == MOUNT_FORCE_LOCAL;
+	if (p->needs_ready)
+		p->why = xformat("nothing was forced: %s", policy.why);
+	if (policy.counted)
+		p->counted = xstrdup(policy.program);
+}
+
 /* Parks a request that needs the file's bytes, or the directory's names, as the policy of its
  * process allows. */
-static void force_as_allowed(struct parked *p, enum mount_force policy)
+static void force_as_allowed(struct parked *p)
 {
-	p->needs_ready = policy == MOUNT_FORCE_OFF;
+	take_policy(p);
 	parked_arm(p);
 	if (p->in_place && in_place_wait(p))
 		return;
@@ -102,11 +114,10 @@ void lazy_open(struct fs *fs, fuse_req_t req, struct inode *inode, struct fuse_f
 		inode_put(fs, inode, 1, NULL);
 		return;
 	}
-	enum mount_force policy = policy_of(fs, fuse_req_ctx(req));
 	struct parked *p = parked_new(req, inode, open_answer);
 	p->fi = *fi;
 	p->in_place = writes || empties;
-	force_as_allowed(p, policy);
+	force_as_allowed(p);
 	parked_put(p);
 	inode_put(fs, inode, 1, NULL); /* p holds it */
 }
@@ -135,7 +146,7 @@ static void expand_first(struct parked *p)
 		parked_arm(p);
 		parked_here(p);
 	} else {
-		force_as_allowed(p, policy_of(p->fs, fuse_req_ctx(p->req)));
+		force_as_allowed(p);
 	}
 	parked_put(p);
 }
@@ -168,16 +179,18 @@ void lazy_getattr(struct fs *fs, fuse_req_t req, struct inode *inode)
 	bool settled = lazy_look_is_fresh(fs, inode) || is_damaged(inode);
 	struct digest object;
 	bool forces = fs->options->stat_forces && !is_damaged(inode) &&
-	              !lazy_ready_object(fs, inode, &object) &&
-	              policy_of(fs, fuse_req_ctx(req)) != MOUNT_FORCE_OFF;
+	              !lazy_ready_object(fs, inode, &object);
 	if (settled && !forces) {
 		attr_reply(fs, req, inode);
 		return;
 	}
 	struct parked *p = parked_new(req, inode, getattr_answer);
-	p->forces = forces;
-	parked_arm(p);
 	if (forces)
+		take_policy(p);
+	p->forces = forces && !p->needs_ready;
+	p->needs_ready = false; /* who may not force is told what is known */
+	parked_arm(p);
+	if (p->forces)
 		parked_force(p);
 	else
 		parked_look(p);
@@ -218,11 +231,10 @@ void lazy_truncate(struct fs *fs, fuse_req_t req, struct inode *inode, const str
 		fuse_reply_err(req, EIO);
 		return;
 	}
-	enum mount_force policy = policy_of(fs, fuse_req_ctx(req));
 	struct parked *p = parked_new(req, inode, truncate_answer);
 	p->attr = *attr;
 	p->to_set = to_set;
 	p->in_place = true;
-	force_as_allowed(p, policy);
+	force_as_allowed(p);
 	parked_put(p);
 }

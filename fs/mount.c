@@ -16,7 +16,7 @@
 #include "fs/inode.h"
 #include "fs/lazy.h"
 #include "fs/mountinfo.h"
-#include "fs/policy.h"
+#include "fs/lists.h"
 #include "fs/session.h"
 #include "fs/trim.h"
 #include "fs/unmount.h"
@@ -96,6 +96,7 @@ static int open_backing(struct fs *fs, struct error *err)
 		                   .type = S_IFDIR };
 	pthread_mutex_init(&fs->root.lock, NULL);
 	pthread_mutex_init(&fs->trees.lock, NULL);
+	hold_init(&fs->hold);
 	pthread_mutex_init(&fs->directories_lock, NULL);
 	return 0;
 }
@@ -126,7 +127,7 @@ static int open_store(struct fs *fs, char **path, struct error *err)
 	*path = realpath(given, NULL);
 	if (fs->store_fd < 0 || !*path)
 		return error_errno(err, "cannot open the store %s", given);
-	policy_list_make(fs->store_fd);
+	lists_make(fs->store_fd);
 	return check_apart(*path, fs->options->directory, err);
 }
 

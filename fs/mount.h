@@ -22,6 +22,7 @@ struct mount_options {
 	const char *store;      /* NULL: the default store */
 	const char *service;    /* the ggfs binary that starts the service; NULL as in client.h */
 	enum mount_force force; /* what an open of an unforced file may do */
+	unsigned hold;          /* a program that never forced before is held at so many; 0: not */
 	bool stat_forces;       /* -o stat=force: GETATTR forces too */
 	bool no_passthrough;    /* for tests and doctor */
 	bool allow_other;
@@ -39,6 +40,11 @@ int mount_run(const struct mount_options *options, struct error *err);
 /* Unmounts: fusermount3 for an ordinary user. -EINVAL: not a mount of ours; -EBUSY: in use (lazy
  * detaches it anyway). Never opens anything below the mountpoint. */
 int mount_unmount(const char *directory, bool lazy, struct error *err);
+
+/* Adds to the lists of who may force that a store has (docs/lazy-files.md); a mount heeds them from
+ * its next open on. -EINVAL: no program's name, no cgroup. policy is "on", "local" or "off". */
+int mount_allow(const char *store, const char *program, struct error *err);
+int mount_set_cgroup(const char *store, const char *cgroup, const char *policy, struct error *err);
 
 /* The mounts of ggfs on this machine, from /proc/self/mountinfo: never touches them. */
 struct mount_info {

@@ -1,5 +1,6 @@
 #include "fs/parked.h"
 
+#include "common/io.h"
 #include "engine/service/link.h"
 #include "fs/in_place.h"
 #include "fs/inode.h"
@@ -18,6 +19,8 @@ void parked_put(struct parked *p)
 	inode_put(p->fs, p->inode, 1, NULL);
 	pthread_mutex_destroy(&p->lock);
 	free(p->name);
+	free(p->why);
+	free(p->counted);
 	buf_release(&p->names);
 	free(p);
 }
@@ -95,10 +98,7 @@ static void look_settled(struct parked *p, int code)
 	if (p->needs_ready) {
 		code = lazy_ready_object(p->fs, p->inode, &p->object) ? 0 : -EDEADLK;
 		if (code < 0)
-			lazy_remember_reason(
-			        p->inode,
-			        "nothing was forced: force=off holds for this reader "
-			        "(GGFS_FORCE in its environment, or the mount's -o force=)");
+			lazy_remember_reason(p->inode, p->why);
 	}
 	if (code == 0)
 		parked_here(p);
@@ -194,6 +194,9 @@ static void force_done(void *arg, const struct force_answer *answer)
 	pthread_mutex_lock(&p->lock);
 	p->force = NULL;
 	pthread_mutex_unlock(&p->lock);
+	if (p->counted)
+		hold_answered(&fs->hold, p->counted, now_ms(),
+		              answer->code == 0 && answer->memoised);
 	int code = take_answer(p, answer);
 	inode_hold(fs, inode);
 	if (code == 0)
@@ -220,7 +223,8 @@ void parked_force(struct parked *p)
 	policy_asker(p->pid, asker);
 	parked_hold(p);
 	pthread_mutex_lock(&p->lock);
-	p->force = link_force_start(p->fs->link, &ref, asker, p->fs->deadline_ms, force_done, p);
+	p->force = link_force_start(p->fs->link, &ref, asker, p->fs->deadline_ms, p->local_only,
+	                            force_done, p);
 	if (atomic_load(&p->claimed)) { /* interrupted before there was anything to withdraw */
 		withdrawn = link_force_cancel(p->fs->link, p->force);
 		p->force = NULL;

@@ -26,7 +26,10 @@ struct parked {
 	pid_t pid;        /* of the caller */
 	bool in_place;    /* needs work in place before the answer (in_place.h) */
 	bool forces;      /* asks for a force where a look is usual (-o stat=force) */
-	bool needs_ready; /* may not force: what is not here is -EDEADLK */
+	bool needs_ready; /* may not force: what is not here is -EDEADLK, and why says why */
+	bool local_only;  /* may not have it forced where that costs */
+	char *why;
+	char *counted; /* the program that -o hold= counted this for; else NULL */
 	atomic_bool claimed;
 	atomic_bool looked; /* the look has ended, by an answer or the clock */
 	atomic_uint holds;

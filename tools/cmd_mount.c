@@ -25,6 +25,8 @@ static int apply_setting(const char *setting, struct mount_options *m)
 		m->allow_other = true;
 	else if (strcmp(setting, "nopassthrough") == 0)
 		m->no_passthrough = true;
+	else if (strncmp(setting, "hold=", 5) == 0 && atoi(setting + 5) > 0)
+		m->hold = (unsigned)atoi(setting + 5);
 	else if (strncmp(setting, "deadline=", 9) == 0 && atoi(setting + 9) > 0)
 		m->deadline_ms = (int64_t)atoi(setting + 9) * 1000;
 	else
@@ -81,21 +83,25 @@ const struct verb verb_mount = {
 	.name = "mount",
 	.synopsis = "[OPTION]... DIR",
 	.summary = "show a directory's lazy files as the files they will be",
-	.description = "Mounts DIR over itself: its files stay where they are, and lazy files "
-	               "among them look like\n"
-	               "the files they stand for. Opening one makes it. Returns when the mount "
-	               "answers; a\n"
-	               "process in the background serves it until 'ggfs umount DIR'. A mount that "
-	               "a crash left\n"
-	               "behind is replaced.\n\n"
-	               "Settings for -o:\n"
-	               "  force=on       an open makes the file (this is so by default)\n"
-	               "  force=local    ... but never on an engine that costs money\n"
-	               "  force=off      an open of a file not made yet fails with EDEADLK\n"
-	               "  stat=force     asking for a lazy file's size makes it, too\n"
-	               "  deadline=S     an open waits at most S seconds, then ETIMEDOUT\n"
-	               "  allow_other    other users may see the mount\n"
-	               "  nopassthrough  all reads go through the mount process\n",
+	.description =
+	        "Mounts DIR over itself: its files stay where they are, and lazy files "
+	        "among them look like\n"
+	        "the files they stand for. Opening one makes it. Returns when the mount "
+	        "answers; a\n"
+	        "process in the background serves it until 'ggfs umount DIR'. A mount that "
+	        "a crash left\n"
+	        "behind is replaced.\n\n"
+	        "Settings for -o:\n"
+	        "  force=on       an open makes the file (this is so by default)\n"
+	        "  force=local    ... but never on an engine that costs money\n"
+	        "  force=off      an open of a file not made yet fails with EDEADLK\n"
+	        "  hold=N         a program that has never made files before is stopped at N, "
+	        "until\n"
+	        "                 'ggfs allow PROGRAM'\n"
+	        "  stat=force     asking for a lazy file's size makes it, too\n"
+	        "  deadline=S     an open waits at most S seconds, then ETIMEDOUT\n"
+	        "  allow_other    other users may see the mount\n"
+	        "  nopassthrough  all reads go through the mount process\n",
 	.options = options,
 	.options_size = sizeof(struct mount_verb_options),
 	.min_operands = 1,

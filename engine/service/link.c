@@ -266,12 +266,14 @@ static uint32_t ask(struct link *l, struct asked *a)
 }
 
 struct link_force *link_force_start(struct link *l, const struct ref *ref, const char *asker,
-                                    int64_t deadline_ms, force_done_fn *done, void *arg)
+                                    int64_t deadline_ms, bool local_only, force_done_fn *done,
+                                    void *arg)
 {
 	struct asked *a = xcalloc(1, sizeof(*a));
 	a->kind = ASKED_FORCE;
 	ref_copy(&a->ref, ref);
 	a->asker = xstrdup(asker ? asker : "");
+	a->local_only = local_only;
 	if (deadline_ms > 0 && deadline_ms <= MESSAGE_DEADLINE_MAX_MS)
 		a->due_ms = now_ms() + deadline_ms;
 	a->done = done;

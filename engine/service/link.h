@@ -35,9 +35,11 @@ struct link_options {
 int link_open(const struct link_options *options, struct link **out, struct error *err);
 void link_free(struct link *l); /* outstanding callbacks come with -ESHUTDOWN first */
 
-/* Forces; answer as in engine/force.h (answer->ref is in the local store when code is 0). */
+/* Forces; answer as in engine/force.h (answer->ref is in the local store when code is 0).
+ * local_only: never an engine that costs. */
 struct link_force *link_force_start(struct link *l, const struct ref *ref, const char *asker,
-                                    int64_t deadline_ms, force_done_fn *done, void *arg);
+                                    int64_t deadline_ms, bool local_only, force_done_fn *done,
+                                    void *arg);
 /* After this returns, done is not called any more unless it was already running or called:
  * returns false then, and true when the force was withdrawn. */
 bool link_force_cancel(struct link *l, struct link_force *force);

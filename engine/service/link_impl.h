@@ -31,6 +31,7 @@ struct asked {
 	uint32_t id;
 	struct ref ref;
 	char *asker;
+	bool local_only;
 	int64_t due_ms;   /* on the monotonic clock; 0: none */
 	uint64_t sent_on; /* number of the connection that it was last sent on; 0: none */
 	unsigned lost;    /* short connections lost in a row while it waited */

@@ -97,6 +97,22 @@ class Words(unittest.TestCase):
         self.p.write("text", "x", 0o644)
         self.p.refused(126, "noforce", "./text")
 
+    def test_noforce_and_allow_keep_the_stores_lists(self):
+        self.p.ok("noforce", "--cgroup", "/sys/fs/cgroup/user.slice/a b")
+        self.p.ok("noforce", "--cgroup", "/user.slice", "--policy", "local")
+        self.p.ok("allow", "ld", "cc1")
+        self.p.ok("allow", "ld")
+        for name, lines in (("cgroups", ["off /user.slice/a b", "local /user.slice"]),
+                            ("allow", ["ld", "cc1"])):
+            with open(os.path.join(self.p.store, name)) as f:
+                self.assertEqual([line for line in f.read().splitlines() if line[0] != "#"], lines)
+        self.p.refused(1, "allow", "a/b")
+        self.p.refused(1, "noforce", "--cgroup", "relative")
+        self.p.refused(2, "noforce", "--cgroup", "/a", "--policy", "nonsense")
+        self.p.refused(2, "noforce", "--cgroup", "/a", "true")
+        self.p.refused(2, "noforce")
+        self.assertEqual(self.p.processes(), [])
+
     def test_stop_and_cancel_start_no_service_to_end_it(self):
         self.p.ok("init")
         self.assertIn("no service", self.p.ok("stop"))

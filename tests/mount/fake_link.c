@@ -101,11 +101,12 @@ static struct known *known_find(struct link *l, const struct digest *thunk, cons
 }
 
 /* On the link's thread. Calls done once, unless it was cancelled; frees. */
-static void force_end(struct link_force *f, int code, const struct ref *ref, const char *reason)
+static void force_end(struct link_force *f, int code, const struct ref *ref, const char *reason,
+                      bool memoised)
 {
 	struct link *l = f->link;
 	struct force_answer answer = {
-		.code = code, .ref = ref, .reason = reason, .failed = f->thunk
+		.code = code, .ref = ref, .reason = reason, .failed = f->thunk, .memoised = memoised
 	};
 	pthread_mutex_lock(&l->lock);
 	bool cancelled = f->cancelled;
@@ -127,7 +128,7 @@ static void force_overdue(void *arg)
 {
 	struct link_force *f = arg;
 	f->timer = NULL;
-	force_end(f, -ETIMEDOUT, NULL, "the deadline passed");
+	force_end(f, -ETIMEDOUT, NULL, "the deadline passed", false);
 }
 
 static struct link_force *force_find(struct link *l, unsigned id)
@@ -159,16 +160,17 @@ static void force_begin(void *arg)
 	pthread_mutex_unlock(&l->lock);
 	if (k && k->state == STATE_READY) {
 		struct ref ref = { .kind = k->kind, .digest = k->object, .size_bytes = k->size };
-		force_end(f, 0, &ref, NULL);
+		force_end(f, 0, &ref, NULL, true);
 	} else if (k && k->state == STATE_FAILED) {
-		force_end(f, -k->code, NULL, k->reason);
+		force_end(f, -k->code, NULL, k->reason, false);
 	} else if (f->deadline_ms > 0) {
 		f->timer = loop_after(l->loop, f->deadline_ms, force_overdue, f);
 	}
 }
 
 struct link_force *link_force_start(struct link *l, const struct ref *ref, const char *asker,
-                                    int64_t deadline_ms, force_done_fn *done, void *arg)
+                                    int64_t deadline_ms, bool local_only, force_done_fn *done,
+                                    void *arg)
 {
 	struct link_force *f = xcalloc(1, sizeof(*f));
 	pthread_mutex_lock(&l->lock);
@@ -185,8 +187,9 @@ struct link_force *link_force_start(struct link *l, const struct ref *ref, const
 	pthread_mutex_unlock(&l->lock);
 	struct force_post *post = xmalloc(sizeof(*post));
 	*post = (struct force_post){ l, id };
-	say(l, "force %u %s %s%s%s\n", id, asker, digest_hex(&ref->digest).text,
-	    ref->selection ? "/" : "", ref->selection ? ref->selection : "");
+	say(l, "force %u %s %s%s%s%s\n", id, asker, digest_hex(&ref->digest).text,
+	    ref->selection ? "/" : "", ref->selection ? ref->selection : "",
+	    local_only ? " local" : "");
 	loop_post(l->loop, force_begin, post);
 	return f;
 }
@@ -260,7 +263,7 @@ static void answer_force(struct link *l, unsigned id, int code, const struct ref
 {
 	struct link_force *f = force_find(l, id);
 	if (f)
-		force_end(f, code, ref, reason);
+		force_end(f, code, ref, reason, false);
 }
 
 static void learn(struct link *l, struct known *fact)
@@ -348,7 +351,7 @@ static void *run(void *arg)
 	struct link *l = arg;
 	loop_run(l->loop, NULL);
 	while (l->forces)
-		force_end(l->forces, -ESHUTDOWN, NULL, "unmounted");
+		force_end(l->forces, -ESHUTDOWN, NULL, "unmounted", false);
 	for (struct look_post *p = l->muted, *next; p; p = next) {
 		next = p->next;
 		p->done(p->arg, -ESHUTDOWN, NULL);

@@ -2,7 +2,7 @@
  * mount-driver DIR STORE [OPTION…]: mounts with a link that the test scripts (fake_link.c), in the
  * foreground; writes a byte to standard output when the mount answers.
  *
- * Options: force=on|local|off  stat=force  no-passthrough  allow-other  deadline=MS
+ * Options: force=on|local|off  stat=force  no-passthrough  allow-other  deadline=MS  hold=N
  * Or: mount-driver --unmount DIR [--lazy], --list: what `ggfs umount` and `ggfs mounts` stand on.
  */
 #include <stdio.h>
@@ -23,6 +23,8 @@ static void set_option(struct mount_options *o, const char *text)
 		o->no_passthrough = true;
 	else if (strcmp(text, "allow-other") == 0)
 		o->allow_other = true;
+	else if (strncmp(text, "hold=", 5) == 0)
+		o->hold = (unsigned)atoi(text + 5);
 	else if (strncmp(text, "deadline=", 9) == 0)
 		o->deadline_ms = strtoll(text + 9, NULL, 10);
 }

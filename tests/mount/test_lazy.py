@@ -474,19 +474,6 @@ class LazyWithoutPassthrough(Lazy):
     options = ("no-passthrough",)
 
 
-class Policies(Case):
-    options = ("force=off",)
-
-    def test_a_mount_can_forbid_forcing_and_a_process_allow_it(self):
-        self.mount.lazy("a")
-        self.fails(errno.EDEADLK, read, self.p("a"))
-        self.fails(errno.EDEADLK, os.open, self.p("a"), os.O_RDWR)
-        child = subprocess.Popen(["cat", self.p("a")], stdout=subprocess.PIPE,
-                                 env={**os.environ, "GGFS_FORCE": "on"})
-        self.mount.answer(self.mount.event("force"), b"allowed")
-        self.assertEqual(child.communicate()[0], b"allowed")
-
-
 class StatForces(Case):
     options = ("stat=force",)
 

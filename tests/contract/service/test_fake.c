@@ -253,7 +253,7 @@ static void on_reconnected(void *arg)
 	while (h->forces_when_reconnected && !h->link)
 		pause_ms(1);
 	for (int i = 0; h->forces_when_reconnected && i < 5; i++)
-		link_force_start(h->link, &ref, "test[1]", 0, on_done, h);
+		link_force_start(h->link, &ref, "test[1]", 0, false, on_done, h);
 }
 
 static void open_link(struct fixture *x, struct heard *h)
@@ -292,7 +292,7 @@ static void what_a_link_is_told_must_be_what_it_asked(void **state)
 	fake_start(&f, x->store, mix_up, NULL);
 	open_link(x, &h);
 	assert_int_equal(look_through(&h), -EBADMSG);
-	link_force_start(h.link, &ref, "test[1]", 0, on_done, &h);
+	link_force_start(h.link, &ref, "test[1]", 0, false, on_done, &h);
 	assert_true(eventually(&h.answers, 1));
 	assert_int_equal(h.code, -EIO);
 	link_free(h.link);
@@ -324,7 +324,7 @@ static void a_force_that_its_service_never_survives_is_enetdown_in_the_end(void 
 	struct ref ref = some_thunk();
 	fake_start(&f, x->store, hang_up, NULL);
 	open_link(x, &h);
-	link_force_start(h.link, &ref, "test[1]", 0, on_done, &h);
+	link_force_start(h.link, &ref, "test[1]", 0, false, on_done, &h);
 	assert_true(eventually(&h.answers, 1));
 	assert_int_equal(h.code, -ENETDOWN);
 	assert_non_null(strstr(h.reason, "again and again"));
@@ -339,8 +339,8 @@ static void a_deadline_passes_also_while_there_is_no_service(void **state)
 	struct heard h = { 0 };
 	struct ref ref = some_thunk();
 	open_link(x, &h);
-	link_force_start(h.link, &ref, "test[1]", ROUND_MS, on_done, &h);
-	link_force_start(h.link, &ref, "test[1]", 0, on_done, &h); /* has none */
+	link_force_start(h.link, &ref, "test[1]", ROUND_MS, false, on_done, &h);
+	link_force_start(h.link, &ref, "test[1]", 0, false, on_done, &h); /* has none */
 	assert_true(eventually(&h.answers, 1));
 	assert_int_equal(h.code, -ETIMEDOUT);
 	link_free(h.link);
@@ -355,7 +355,7 @@ static void a_deadline_passes_also_when_the_service_hangs(void **state)
 	struct ref ref = some_thunk();
 	fake_start(&f, x->store, say_nothing, NULL);
 	open_link(x, &h);
-	link_force_start(h.link, &ref, "test[1]", ROUND_MS, on_done, &h);
+	link_force_start(h.link, &ref, "test[1]", ROUND_MS, false, on_done, &h);
 	assert_true(eventually(&h.answers, 1));
 	assert_int_equal(h.code, -ETIMEDOUT);
 	link_free(h.link);
@@ -370,7 +370,7 @@ static void a_link_that_asks_again_has_less_time_left(void **state)
 	struct ref ref = some_thunk();
 	fake_start(&f, x->store, answer_at_the_second_time, NULL);
 	open_link(x, &h);
-	link_force_start(h.link, &ref, "test[1]", 60000, on_done, &h);
+	link_force_start(h.link, &ref, "test[1]", 60000, false, on_done, &h);
 	assert_true(eventually(&h.answers, 1));
 	assert_int_equal(h.code, 0);
 	assert_true(f.deadlines[1] <= f.deadlines[0] - ROUND_MS / 2);
@@ -394,7 +394,7 @@ static void a_link_may_end_while_it_connects(void **state)
 		struct ref ref = some_thunk();
 		int64_t begun = now_ms();
 		open_link(&starting, &h);
-		link_force_start(h.link, &ref, "test[1]", 0, on_done, &h);
+		link_force_start(h.link, &ref, "test[1]", 0, false, on_done, &h);
 		pause_ms(wait);
 		link_free(h.link);
 		assert_int_equal(h.answers, 1);

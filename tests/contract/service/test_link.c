@@ -115,7 +115,7 @@ static void a_force_is_answered_and_settlings_are_told(void **state)
 	scoped_ref struct ref ref = fixture_slow(x, 1, "12345");
 	await_connection(l, &h, &ref);
 	assert_int_equal(h.look_state, STATE_UNFORCED);
-	link_force_start(l, &ref, "test[1]", 0, on_done, &h);
+	link_force_start(l, &ref, "test[1]", 0, false, on_done, &h);
 	await(&h, &h.answers, 1);
 	assert_int_equal(h.code, 0);
 	assert_int_equal(h.size_bytes, 5);
@@ -149,7 +149,7 @@ static void a_service_killed_in_a_force_is_not_noticed(void **state)
 	struct heard h = heard_new();
 	struct link *l = open_link(x, &h);
 	scoped_ref struct ref ref = fixture_slow(x, 400, "after all");
-	link_force_start(l, &ref, "test[1]", 0, on_done, &h);
+	link_force_start(l, &ref, "test[1]", 0, false, on_done, &h);
 	fixture_wait_running(x, 1);
 	kill(fixture_service_pid(x), SIGKILL);
 	await(&h, &h.answers, 1);
@@ -165,7 +165,7 @@ static void a_service_replaced_by_a_newer_one_is_not_noticed(void **state)
 	struct heard h = heard_new();
 	struct link *l = open_link(x, &h);
 	scoped_ref struct ref ref = fixture_slow(x, 400, "went on");
-	link_force_start(l, &ref, "test[1]", 0, on_done, &h);
+	link_force_start(l, &ref, "test[1]", 0, false, on_done, &h);
 	fixture_wait_running(x, 1);
 	int old = fixture_service_pid(x);
 	struct client_options newer = x->options;
@@ -224,10 +224,10 @@ static void a_withdrawn_force_is_not_answered(void **state)
 	struct heard h = heard_new();
 	struct link *l = open_link(x, &h);
 	scoped_ref struct ref slow = fixture_slow(x, 100, "a"), quick = fixture_slow(x, 101, "b");
-	struct link_force *force = link_force_start(l, &slow, "test[1]", 0, on_done, &h);
+	struct link_force *force = link_force_start(l, &slow, "test[1]", 0, false, on_done, &h);
 	assert_true(link_force_cancel(l, force));
 	assert_false(link_force_cancel(l, force));
-	force = link_force_start(l, &quick, "test[1]", 0, on_done, &h);
+	force = link_force_start(l, &quick, "test[1]", 0, false, on_done, &h);
 	await(&h, &h.answers, 1);
 	assert_int_equal(h.answers, 1);
 	assert_false(link_force_cancel(l, force)); /* too late */
@@ -241,7 +241,7 @@ static void what_is_left_is_answered_when_the_link_ends(void **state)
 	struct heard h = heard_new();
 	struct link *l = open_link(x, &h);
 	scoped_ref struct ref ref = fixture_slow(x, 60000, "never");
-	link_force_start(l, &ref, "test[1]", 0, on_done, &h);
+	link_force_start(l, &ref, "test[1]", 0, false, on_done, &h);
 	link_free(l);
 	assert_int_equal(h.answers, 1);
 	assert_int_equal(h.code, -ESHUTDOWN);
