@@ -125,11 +125,11 @@ static void pause_for(struct pace *p, int64_t now_ms, int64_t ms)
 }
 
 /* Everything that was out came back so, or very many in a row did. */
-static void count_trouble(struct pace *p, int64_t now_ms)
+static void count_trouble(struct pace *p, int64_t now_ms, int64_t pause_max_ms)
 {
 	if (++p->trouble < PACE_TROUBLE_MAX && p->in_flight > 0)
 		return;
-	double most = doubled(PACE_PAUSE_MS, p->pauses, PACE_PAUSE_MAX_MS);
+	double most = doubled(PACE_PAUSE_MS, p->pauses, (double)pause_max_ms);
 	/* Half of it at least: what is refused wholesale is not to be asked at once again. */
 	pause_for(p, now_ms, (int64_t)most / 2 + random_up_to(p, (int64_t)most / 2));
 	p->trouble = 0;
@@ -152,13 +152,13 @@ void pace_throttled(struct pace *p, int64_t now_ms, int64_t retry_after_ms)
 		retry_after_ms = PACE_RETRY_AFTER_MAX_MS;
 	if (retry_after_ms > 0)
 		pause_for(p, now_ms, retry_after_ms);
-	count_trouble(p, now_ms);
+	count_trouble(p, now_ms, PACE_PAUSE_MAX_MS);
 }
 
 void pace_troubled(struct pace *p, int64_t now_ms)
 {
 	p->in_flight--;
-	count_trouble(p, now_ms);
+	count_trouble(p, now_ms, PACE_TROUBLE_PAUSE_MAX_MS);
 }
 
 int64_t pace_backoff_ms(struct pace *p, unsigned tries)

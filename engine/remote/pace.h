@@ -20,11 +20,12 @@ enum {
 	PACE_START = 1000,
 	PACE_GROWTH_A_SECOND = 100,
 	PACE_QUIET_MS = 2000,
-	PACE_TROUBLE_MAX = 32, /* in a row, before everything pauses */
-	PACE_PAUSE_MS = 250,   /* the first; doubled up to ... */
-	PACE_PAUSE_MAX_MS = 8000,
+	PACE_TROUBLE_MAX = 32,    /* in a row, before everything pauses */
+	PACE_PAUSE_MS = 250,      /* the first; doubled up to ... */
+	PACE_PAUSE_MAX_MS = 8000, /* of a service that takes nothing; and if it has trouble ... */
+	PACE_TROUBLE_PAUSE_MAX_MS = 2000,
 	PACE_BACKOFF_MS = 200, /* of one job; doubled up to ... */
-	PACE_BACKOFF_MAX_MS = 5000,
+	PACE_BACKOFF_MAX_MS = 3000,
 	PACE_RETRY_AFTER_MAX_MS = 60000, /* of what a service may ask for */
 	/* The retry budget: at first and at most, earned by a second and by an answer. */
 	PACE_RETRIES = 200,

@@ -85,9 +85,11 @@ static bool judge_fault(const struct http_response *r, struct verdict *out)
 	if (r->code == 0)
 		return false;
 	out->kind = r->code == -EACCES ? VERDICT_DENIED : kind_of_fault(r->fault);
+	if (r->fault == HTTP_FAULT_TIMEOUT && r->sent_bytes == 0)
+		out->kind = VERDICT_UNREACHABLE; /* not even a connection was made */
 	out->reason = xstrdup(r->reason ? r->reason : strerror(-r->code));
-	out->may_have_run = r->fault == HTTP_FAULT_CUT || r->fault == HTTP_FAULT_TIMEOUT ||
-	                    r->fault == HTTP_FAULT_TOO_LARGE;
+	out->may_have_run = r->fault == HTTP_FAULT_CUT || r->fault == HTTP_FAULT_TOO_LARGE ||
+	                    (r->fault == HTTP_FAULT_TIMEOUT && r->sent_bytes > 0);
 	return true;
 }
 

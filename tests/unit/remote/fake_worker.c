@@ -201,6 +201,12 @@ static bool serve(struct fake_worker *w, struct connection *c, short events)
 		ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (n == 0 || (n < 0 && errno != EAGAIN))
 			return false;
+		/* As a web server answers who speaks TLS to it. */
+		if (n > 0 && c->in.len == 0 && (bytes[0] < 'A' || bytes[0] > 'Z')) {
+			static const char bad[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+			send(c->fd, bad, strlen(bad), MSG_NOSIGNAL);
+			return false;
+		}
 		if (n > 0)
 			buf_add(&c->in, bytes, (size_t)n);
 		take_bytes(w, c);
@@ -310,6 +316,14 @@ unsigned fake_worker_requests(struct fake_worker *w)
 {
 	pthread_mutex_lock(&w->mutex);
 	unsigned n = w->requests;
+	pthread_mutex_unlock(&w->mutex);
+	return n;
+}
+
+unsigned fake_worker_waiting(struct fake_worker *w)
+{
+	pthread_mutex_lock(&w->mutex);
+	unsigned n = w->waiting;
 	pthread_mutex_unlock(&w->mutex);
 	return n;
 }

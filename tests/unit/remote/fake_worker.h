@@ -32,6 +32,7 @@ void fake_worker_free(struct fake_worker *w);
 /* http://127.0.0.1:PORT/run, borrowed. */
 const char *fake_worker_url(const struct fake_worker *w);
 unsigned fake_worker_requests(struct fake_worker *w);
+unsigned fake_worker_waiting(struct fake_worker *w); /* not answered yet */
 unsigned fake_worker_at_once(struct fake_worker *w); /* the most that were waiting together */
 
 /* What a worker answers: each output of each thunk of the request holds fake_output(thunk). */

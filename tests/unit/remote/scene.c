@@ -5,7 +5,7 @@
 
 enum { WAIT_S = 60, EVENTUALLY_MS = 10000 };
 
-void scene_begin(struct scene *s, bool with_far, unsigned jobs, fake_act_fn *act, void *arg)
+static void begin(struct scene *s, bool with_far, fake_act_fn *act, void *arg)
 {
 	struct error err;
 	const struct http_options http = { .connections_max = 1000 };
@@ -24,9 +24,36 @@ void scene_begin(struct scene *s, bool with_far, unsigned jobs, fake_act_fn *act
 		                              .near = s->near,
 		                              .ledger = s->ledger,
 		                              .prices = &s->prices };
+}
+
+void scene_begin(struct scene *s, bool with_far, unsigned jobs, fake_act_fn *act, void *arg)
+{
+	struct error err;
+	begin(s, with_far, act, arg);
 	const struct http_engine_options options = { .url = fake_worker_url(s->worker),
 		                                     .token = "secret" };
 	assert_ok(engine_http_new(&s->context, &options, jobs, &s->engine, &err));
+}
+
+void scene_begin_lambda(struct scene *s, bool with_far, unsigned jobs, const char *endpoint,
+                        char **environ_of_aws, fake_act_fn *act, void *arg)
+{
+	struct error err;
+	static char id[] = "AWS_ACCESS_KEY_ID=AKIDTEST", secret[] = "AWS_SECRET_ACCESS_KEY=secret",
+	            nowhere[] = "HOME=/nonexistent";
+	char *with_credentials[] = { id, secret, nowhere, NULL };
+	begin(s, with_far, act, arg);
+	const struct aws_config_options config = {
+		.environ = environ_of_aws ? environ_of_aws : with_credentials,
+	};
+	assert_ok(aws_config_load(&config, &s->config, &err));
+	assert_ok(aws_new(s->net, s->config, &s->aws, &err));
+	s->context.aws = s->aws;
+	const struct lambda_options options = {
+		.endpoint = endpoint ? endpoint : fake_worker_url(s->worker),
+		.region = "eu-central-1",
+	};
+	assert_ok(engine_lambda_new(&s->context, &options, jobs, &s->engine, &err));
 }
 
 void scene_end(struct scene *s)
@@ -35,7 +62,9 @@ void scene_end(struct scene *s)
 		s->engine->ops->free(s->engine);
 	if (s->far)
 		fake_far_free(s->far);
+	aws_free(s->aws);
 	net_free(s->net);
+	aws_config_free(s->config);
 	fake_worker_free(s->worker);
 	ledger_free(s->ledger);
 	store_free(s->near);

@@ -1,5 +1,5 @@
 /*
- * For tests of remote engines: stores, the net's thread, a fake worker and an http engine that uses
+ * For tests of remote engines: stores, the net's thread, a fake worker and an engine that uses
  * it; thunks of one line, submitted and waited for.
  */
 #ifndef GGFS_TESTS_REMOTE_SCENE_H
@@ -16,6 +16,8 @@ struct scene {
 	char *directory;
 	struct store *near, *far_bytes;
 	struct net *net;
+	struct aws_config *config; /* these two of a lambda engine */
+	struct aws *aws;
 	struct far *far; /* NULL: none */
 	struct fake_worker *worker;
 	struct ledger *ledger;
@@ -26,6 +28,9 @@ struct scene {
 
 /* act as in fake_worker_new(). */
 void scene_begin(struct scene *s, bool with_far, unsigned jobs, fake_act_fn *act, void *arg);
+/* The same with a lambda engine. endpoint NULL: the fake worker; environ NULL: with credentials. */
+void scene_begin_lambda(struct scene *s, bool with_far, unsigned jobs, const char *endpoint,
+                        char **environ_of_aws, fake_act_fn *act, void *arg);
 void scene_end(struct scene *s);
 struct ledger_totals scene_totals(struct scene *s);
 

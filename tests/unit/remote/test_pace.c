@@ -174,7 +174,7 @@ static void trouble_in_a_row_pauses_everything_longer_each_time(void **state)
 	for (int i = 0; i < 12; i++) {
 		assert_true(pace_room(&p, now) > 0);
 		pace_sent(&p, false);
-		pace_troubled(&p, now);
+		pace_throttled(&p, now, 0);
 		int64_t wait = pace_wait_ms(&p, now);
 		assert_true(wait <= PACE_PAUSE_MAX_MS);
 		assert_int_equal(pace_room(&p, now), 0);

@@ -203,7 +203,8 @@ int main(void)
 		cmocka_unit_test(of_two_with_room_the_emptier_one_takes_it),
 		cmocka_unit_test(when_all_are_full_it_queues_at_one),
 		cmocka_unit_test(a_job_gets_what_it_asks_for_or_nothing),
-		cmocka_unit_test(what_was_refused_elsewhere_may_run_here_though_nobody_asked_for_that),
+		cmocka_unit_test(
+		        what_was_refused_elsewhere_may_run_here_though_nobody_asked_for_that),
 		cmocka_unit_test(who_refused_is_not_asked_again),
 	};
 	return cmocka_run_group_tests_name("place", tests, NULL, NULL);
