@@ -188,7 +188,7 @@ static int take_first(struct fetch *f, const struct range *range, const struct s
 	    (r->status != 206 && f->info.stored_bytes != f->next_offset) ||
 	    (r->status == 206 && f->next_offset < range->len &&
 	     f->next_offset < f->info.stored_bytes))
-		return error_set(&f->err, -EPROTO, "%s: %llu bytes came of %llu", f->key,
+		return error_set(&f->err, -EBADMSG, "%s: %llu bytes came of %llu", f->key,
 		                 (unsigned long long)f->next_offset,
 		                 (unsigned long long)f->info.stored_bytes);
 	return 0;
@@ -201,7 +201,7 @@ static int check_later(struct fetch *f, const struct range *range, const struct 
 	if (answer->response->status == 206 && read_content_range(text, &first, &total) &&
 	    first == range->offset && range->got == range->len && total == f->info.stored_bytes)
 		return 0;
-	return error_set(&f->err, -EPROTO, "%s: another range came than was asked for", f->key);
+	return error_set(&f->err, -EBADMSG, "%s: another range came than was asked for", f->key);
 }
 
 static void take(struct fetch *f, const struct range *range, const struct s3_answer *answer)
