@@ -103,7 +103,7 @@ static int add_ways(struct compile *c, const char *includer, const struct facts 
 }
 
 static int check_own_file(struct compile *c, const char *path, const struct facts *facts,
-                          bool assembler, struct error *err)
+                          bool scanned, bool assembler, struct error *err)
 {
 	if (facts->timestamp)
 		return refuse(err, path, "uses __TIMESTAMP__");
@@ -112,9 +112,9 @@ static int check_own_file(struct compile *c, const char *path, const struct fact
 		              "uses __DATE__ or __TIME__, and SOURCE_DATE_EPOCH is not set");
 	if (facts->file_dates)
 		return refuse(err, path, "compares the times of files");
-	if (facts->asks_computed)
+	if (facts->asks_computed && !scanned)
 		return refuse(err, path, "asks by __has_include for a computed name");
-	if (facts->text_matters && !c->p->discover_text)
+	if (facts->text_matters && !c->p->discover_text && !scanned)
 		return refuse(err, path,
 		              "uses __COUNTER__ or push_macro in a way that -M overlooks");
 	if (facts->includes_binary && !assembler)
@@ -175,8 +175,8 @@ static int add_assembler_files(struct compile *c, const char *path, unsigned dep
 /* --- headers ------------------------------------------------------------------------------------
  */
 
-static int follow_header(struct compile *c, const char *path, bool is_source, bool assembler,
-                         struct error *err)
+static int follow_header(struct compile *c, const char *path, bool is_source, bool scanned,
+                         bool assembler, struct error *err)
 {
 	scoped_free char *full = inputs_path(c->in, path);
 	struct view_file f = { 0 };
@@ -191,10 +191,10 @@ static int follow_header(struct compile *c, const char *path, bool is_source, bo
 		r = facts_of(c, &f, &facts, err);
 	bool own = r == 0 && mount_table_covers(view_mounts(c->in->v), f.real_path);
 	if (own)
-		r = check_own_file(c, path, &facts, assembler, err);
-	if (own && r == 0)
+		r = check_own_file(c, path, &facts, scanned, assembler, err);
+	if (own && r == 0 && !scanned)
 		r = add_ways(c, path, &facts, err);
-	if (r == 0)
+	if (r == 0 && !scanned)
 		r = add_asked(c, path, &facts, err);
 	if (r == 0 && assembler && facts.includes_binary)
 		r = add_assembler_files(c, path, 0, err);
@@ -236,7 +236,10 @@ static int follow_source(struct compile *c, const struct plan_source *s,
 	if (!s->preprocessed_by_cpp)
 		return s->assembler ? add_assembler_files(c, s->path, 0, err) : 0;
 	for (size_t i = 0; r == 0 && i < headers->read.count; i++)
-		r = follow_header(c, headers->read.items[i], i == 0, s->assembler, err);
+		r = follow_header(c, headers->read.items[i], i == 0, headers->scanned, s->assembler,
+		                  err);
+	for (size_t i = 0; r == 0 && i < headers->asked.count; i++)
+		r = add_if_file(c, "", headers->asked.items[i], err);
 	return r;
 }
 

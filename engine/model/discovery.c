@@ -11,6 +11,7 @@ void headers_release(struct headers *h)
 {
 	strv_release(&h->read);
 	strv_release(&h->listed);
+	strv_release(&h->asked);
 }
 
 static const struct plan_depfile *wanted_depfile(const struct plan *p)

@@ -1,6 +1,6 @@
 /*
- * Discovery: which files a compile would read. The one place where today the compiler's own
- * scan (gcc -M) is asked, and where an evaluating scanner will stand.
+ * Discovery: which files a compile would read, by the compiler's own scan (gcc -M). It is asked
+ * where the scanner (scanner.h) is not certain.
  *
  * discovery_command() gives the command that the stand-in has to run in the caller's
  * directory and environment; discovery_read() makes lists of what it printed. -M lists every
@@ -24,6 +24,8 @@ enum { DISCOVERY_FILES_MAX = 100000 };
 struct headers {
 	struct strv read;   /* as the compiler spells them; each once or more */
 	struct strv listed; /* in gcc's order; empty where no dependency file is wanted */
+	bool scanned;       /* by the scanner, which tells of all that is read */
+	struct strv asked;  /* scanned: what __has_include found */
 };
 
 void headers_release(struct headers *h);

@@ -318,6 +318,7 @@ static void plan_source(struct gcc *g, const struct input *in)
 {
 	struct plan *p = g->p;
 	struct plan_source *s = plan_add_source(p, in->path);
+	s->language = in->language;
 	s->preprocessed_by_cpp = gcc_is_preprocessed(in->language);
 	s->assembler = in->language == LANGUAGE_ASM || in->language == LANGUAGE_ASM_CPP;
 	bool cxx = in->language == LANGUAGE_CXX || in->language == LANGUAGE_CXX_PLAIN;

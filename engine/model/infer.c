@@ -13,6 +13,7 @@
 #include "engine/model/depfile.h"
 #include "engine/model/discovery.h"
 #include "engine/model/follow.h"
+#include "engine/model/scanner.h"
 #include "engine/placeholder.h"
 
 /* What configure and its like compile and want an answer to at once. */
@@ -429,13 +430,50 @@ static size_t count_preprocessed(const struct plan *p)
 	return count;
 }
 
+static void new_headers(struct work *w, size_t count)
+{
+	for (size_t i = 0; i < w->header_count; i++)
+		headers_release(&w->headers[i]);
+	free(w->headers);
+	w->headers = xcalloc(count, sizeof(*w->headers));
+	w->header_count = count;
+}
+
+/* Headers without asking the compiler; or its command as the answer. $GGFS_DISCOVERY, the service's
+ * own, is for tests: "compiler" does without the scanner, "scanner" without the compiler. */
+static int discover(struct work *w, size_t count, struct error *err)
+{
+	const char *by = getenv("GGFS_DISCOVERY");
+	struct error why = ERROR_INIT;
+	int r = -ENODATA;
+	if (!by || strcmp(by, "compiler") != 0) {
+		new_headers(w, count);
+		r = scanner_scan(&w->toolchain, &w->in, &w->plan, w->headers, &why);
+		if (r < 0)
+			log_debug("infer: not scanned: %s", error_text(&why));
+	}
+	if (r < 0 && by && strcmp(by, "scanner") == 0)
+		return error_set(err, -ENODATA, "not scanned: %s", error_text(&why));
+	if (r == 0)
+		return 0;
+	r = compile_choose_discovery(&w->in, &w->plan, err);
+	if (r < 0)
+		return r;
+	discovery_command(&w->plan, w->request->tool, &w->answer->argv);
+	w->answer->kind = INFER_DISCOVER;
+	return 0;
+}
+
 static int read_discovery(struct work *w, size_t count, struct error *err)
 {
 	const struct infer_request *q = w->request;
 	if (q->discovery_status != 0)
 		return error_set(err, -ENODATA, "the compiler does not preprocess this");
-	w->headers = xcalloc(count, sizeof(*w->headers));
-	w->header_count = count;
+	/* as when the command was given */
+	int r = compile_choose_discovery(&w->in, &w->plan, err);
+	if (r < 0)
+		return r;
+	new_headers(w, count);
 	return discovery_read(&w->plan, q->discovery ? q->discovery : "", q->discovery_len,
 	                      w->headers, w->header_count, err);
 }
@@ -481,15 +519,9 @@ static int answer(struct work *w, struct error *err)
 		return r;
 	size_t preprocessed = count_preprocessed(p);
 	if (preprocessed)
-		r = compile_choose_discovery(&w->in, p, err);
-	if (r < 0)
-		return r;
-	if (preprocessed && !w->request->discovered) {
-		discovery_command(p, w->request->tool, &w->answer->argv);
-		w->answer->kind = INFER_DISCOVER;
-		return 0;
-	}
-	if (preprocessed && (r = read_discovery(w, preprocessed, err)) < 0)
+		r = w->request->discovered ? read_discovery(w, preprocessed, err)
+		                           : discover(w, preprocessed, err);
+	if (r < 0 || w->answer->kind == INFER_DISCOVER)
 		return r;
 	return answer_thunk(w, err);
 }

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "engine/model/scanner_cache.h"
+
 struct file_key {
 	uint64_t dev, ino, size;
 	struct timespec mtime, ctime;
@@ -33,12 +35,14 @@ struct memory {
 	size_t facts_count, facts_size;
 	struct text *texts;
 	size_t text_count, text_capacity;
+	struct scanner_cache *scanner; /* has a lock of its own */
 };
 
 struct memory *memory_new(void)
 {
 	struct memory *m = xcalloc(1, sizeof(*m));
 	pthread_mutex_init(&m->lock, NULL);
+	m->scanner = scanner_cache_new();
 	return m;
 }
 
@@ -68,8 +72,14 @@ void memory_free(struct memory *m)
 	drop_texts(m);
 	free(m->texts);
 	free(m->files);
+	scanner_cache_free(m->scanner);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
+}
+
+struct scanner_cache *memory_scanner(struct memory *m)
+{
+	return m->scanner;
 }
 
 /* --- digests of files ------------------------------------------------------------------------- */

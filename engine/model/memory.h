@@ -17,10 +17,12 @@
 enum { MEMORY_FILES_MAX = 1 << 18, MEMORY_TEXTS_MAX = 4096 };
 
 struct memory;
+struct scanner_cache;
 
 struct memory *memory_new(void);
 void memory_free(struct memory *m);                       /* NULL is fine */
 struct memory *mount_table_memory(struct mount_table *t); /* borrowed, as long as t */
+struct scanner_cache *memory_scanner(struct memory *m);   /* borrowed, as long as m */
 
 /* Digests of files, in front of the index: only what the index vouches for is put here. */
 bool memory_digest_get(struct memory *m, const struct stat *st, struct digest *out);

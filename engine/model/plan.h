@@ -63,6 +63,7 @@ struct plan_depfile {
 
 struct plan_source {
 	char *path;
+	unsigned language;        /* enum gcc_language, of a driver's sources */
 	bool preprocessed_by_cpp; /* its headers are to be discovered */
 	bool assembler;           /* may hold .include and .incbin of the assembler */
 	bool has_depfile;

@@ -113,6 +113,7 @@ DEPFILES = [
     ("of_assembly", "gcc -MMD -S x.c -o out/x.s"),
     ("dots", "gcc -MMD -I./h -I. -c ./sub/z.c -o ./out/z.o"),
     ("forced_include", "gcc -MMD -include ./h/a.h -c y.c"),
+    ("macros_of_a_file", "gcc -MMD -imacros h/a.h -include ./h/b.h -c y.c"),
     ("absolute", "gcc -MD -MP -I@DIR@/h -c @DIR@/x.c -o @DIR@/out/x.o"),
 ]
 
@@ -156,13 +157,11 @@ REALS = [
     ("native_with_debug_information", "gcc -O2 -g -march=native -c x.c", "native"),
     ("dates", "gcc -c date.c", "__DATE__"),
     ("own_times", "gcc -c stamp.c", "__TIMESTAMP__"),
-    ("a_computed_question", "gcc -c asks.c", "__has_include"),
     ("an_incbin_in_c", "gcc -c incbin.c", "assembler"),
 ]
 REAL_FILES = {
     "date.c": "const char *d = __DATE__;\n",
     "stamp.c": "const char *d = __TIMESTAMP__;\n",
-    "asks.c": '#define N "h/a.h"\n#if __has_include(N)\nint n;\n#endif\n',
     "incbin.c": 'asm(".incbin \\"rsp\\"");\n',
 }
 
@@ -290,6 +289,8 @@ TRAPS = [
     ("has_include_next", "gcc -Id1 -Id2 -c a.c",
      {"a.c": "#include <q.h>\n", "d2/q.h": "int two;\n",
       "d1/q.h": "#if __has_include_next(<q.h>)\nint next;\n#endif\n"}),
+    ("has_include_of_a_computed_name", "gcc -c a.c",
+     {"a.c": '#define N "h/a.h"\n#if __has_include(N)\nint n;\n#endif\n'}),
     ("has_include_mentioned", "gcc -c a.c",
      {"a.c": '#ifdef __has_include\n#  if __has_include ( "h/a.h" )\nint i;\n#  endif\n#endif\n'}),
     ("include_next", "gcc -Id1 -c a.c",
@@ -383,7 +384,6 @@ TRAP_REALS = [
     ("a_counter_in_a_header", "gcc -c a.c", "-M overlooks",
      {"a.c": '#include "k.h"\n#if __COUNTER__ == 1\n#endif\n'.replace("__COUNTER__", "K"),
       "k.h": "#define K __COUNTER__\n"}, []),
-    ("macros_of_a_file_mmd", "gcc -MMD -imacros h/a.h -c y.c", "-imacros", {}, []),
     ("an_incbin_of_a_macro", "gcc -c a.S", "told", {"a.S": '#define F "rsp"\n.incbin F\n'}, []),
 ]
 

@@ -3,8 +3,9 @@
  *                                          what a stand-in would; prints "lazy" or "real: why"
  * model-tool force STORE FILE...           runs the thunks behind placeholders on the local engine
  *                                          and puts the files in their place
- * model-tool time STORE DIR N TOOL ARG...  infers N times; prints microseconds for each, without
- *                                          discovery
+ * model-tool compare STORE DIR TOOL ARG... infers twice, by the scanner and by the compiler's own
+ * scan; prints "same", "unsure: why", "real: why", or what differs model-tool time STORE DIR N TOOL
+ * ARG...  infers N times; prints microseconds for each, without discovery
  *
  * In one process, with no mount and no service: what is tested is the models.
  */
@@ -19,6 +20,7 @@
 #include "engine/force.h"
 #include "engine/model/infer.h"
 #include "engine/placeholder.h"
+#include "engine/thunk.h"
 
 static void fail(const char *what, const struct error *err)
 {
@@ -177,6 +179,100 @@ static int infer(char **argv)
 	return status;
 }
 
+/* --- comparing ---------------------------------------------------------------------------------
+ */
+
+static void ask_by(struct session *s, struct infer_request *q, const char *by,
+                   struct infer_answer *a)
+{
+	setenv("GGFS_DISCOVERY", by, 1);
+	ask(s, q, a);
+	q->discovered = false;
+	free(steal(&q->discovery));
+}
+
+/* Each input of the answer's thunk, as a line. */
+static void list_inputs(struct session *s, const struct infer_answer *a, struct strv *out)
+{
+	struct error err = ERROR_INIT;
+	scoped_thunk struct thunk t = THUNK_INIT;
+	if (thunk_load(s->store, &a->thunk, &t, &err) < 0)
+		fail("thunk", &err);
+	for (size_t i = 0; i <= t.set_count; i++) {
+		scoped_manifest struct manifest m = MANIFEST_INIT;
+		const struct manifest *from = &t.inputs;
+		if (i < t.set_count) {
+			scoped_buf struct buf text = BUF_INIT;
+			if (store_get_bytes(s->store, &t.sets[i].digest, SIZE_MAX / 4, &text,
+			                    &err) < 0 ||
+			    manifest_decode(text.data, text.len, &m, &err) < 0)
+				fail("set", &err);
+			from = &m;
+		}
+		for (size_t k = 0; k < from->count; k++)
+			if (from->entries[k].kind == ENTRY_FILE)
+				strv_add(out, from->entries[k].path);
+	}
+	strv_sort(out);
+}
+
+static void tell_missing(const char *sign, const struct strv *from, const struct strv *in)
+{
+	for (size_t i = 0; i < from->count; i++)
+		if (!strv_contains(in, from->items[i]))
+			printf(" %s%s", sign, from->items[i]);
+}
+
+static void tell_difference(struct session *s, const struct infer_answer *scanned,
+                            const struct infer_answer *compiled)
+{
+	for (size_t i = 0; i + 1 < scanned->file_count && i + 1 < compiled->file_count; i++) {
+		const struct infer_file *a = &scanned->files[i], *b = &compiled->files[i];
+		if (a->len != PLACEHOLDER_SIZE &&
+		    (a->len != b->len || memcmp(a->bytes, b->bytes, a->len) != 0)) {
+			printf("dependency file differs:\n%.*s\n%.*s\n", (int)a->len, a->bytes,
+			       (int)b->len, b->bytes);
+			return;
+		}
+	}
+	if (digest_equal(&scanned->thunk, &compiled->thunk)) {
+		printf("same\n");
+		return;
+	}
+	scoped_strv struct strv ours = STRV_INIT, theirs = STRV_INIT;
+	list_inputs(s, scanned, &ours);
+	list_inputs(s, compiled, &theirs);
+	printf("same dependencies, inputs:");
+	tell_missing("+", &ours, &theirs);
+	tell_missing("-", &theirs, &ours);
+	printf("\n");
+}
+
+static int compare(char **argv)
+{
+	struct session s;
+	struct infer_request q;
+	struct infer_answer scanned = { 0 }, compiled = { 0 };
+	session_open(&s, argv[0]);
+	mount_table_add(s.mounts, argv[1], open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC));
+	make_request(&q, argv + 2);
+	ask_by(&s, &q, "compiler", &compiled);
+	ask_by(&s, &q, "scanner", &scanned);
+	if (compiled.kind != INFER_RECORDED && scanned.kind == INFER_RECORDED)
+		printf("scanned, though real: %s\n", compiled.reason);
+	else if (compiled.kind != INFER_RECORDED)
+		printf("real: %s\n", compiled.reason);
+	else if (scanned.kind != INFER_RECORDED)
+		printf("unsure: %s\n", scanned.reason);
+	else
+		tell_difference(&s, &scanned, &compiled);
+	infer_answer_release(&scanned);
+	infer_answer_release(&compiled);
+	infer_request_release(&q);
+	session_close(&s);
+	return 0;
+}
+
 static int time_it(char **argv)
 {
 	struct session s;
@@ -288,8 +384,10 @@ int main(int argc, char **argv)
 		return infer(argv + 2);
 	if (argc >= 4 && strcmp(argv[1], "force") == 0)
 		return force_files(argv + 2);
+	if (argc >= 5 && strcmp(argv[1], "compare") == 0)
+		return compare(argv + 2);
 	if (argc >= 6 && strcmp(argv[1], "time") == 0)
 		return time_it(argv + 2);
-	fprintf(stderr, "usage: model-tool infer|force|time ...\n");
+	fprintf(stderr, "usage: model-tool infer|force|compare|time ...\n");
 	return 98;
 }

@@ -50,12 +50,13 @@ static struct thunk thunk_of(struct scene *s, const struct infer_answer *a)
 	return t;
 }
 
-static void a_compile_asks_for_discovery_then_records(void **state)
+static void a_compile_that_is_not_certain_asks_for_discovery_then_records(void **state)
 {
 	(void)state;
 	struct scene s;
 	scene_begin(&s);
-	scene_text(&s, "x.c", "int x;\n");
+	/* a name that changes as it is used is the compiler's business */
+	scene_text(&s, "x.c", "#if __LINE__\n#endif\nint x;\n");
 	struct infer_request q = request(&s, "gcc -MD -O2 -c x.c");
 	struct infer_answer a = answer_to(&s, &q);
 	assert_int_equal(a.kind, INFER_DISCOVER);
@@ -79,6 +80,60 @@ static void a_compile_asks_for_discovery_then_records(void **state)
 	assert_true(digest_equal(&ref.digest, &a.thunk));
 	assert_string_equal(ref.output, object + 1);
 	ref_release(&ref);
+	infer_answer_release(&a);
+	infer_request_release(&q);
+	scene_end(&s);
+}
+
+static void a_compile_is_recorded_at_once_when_the_scanner_is_certain(void **state)
+{
+	(void)state;
+	struct scene s;
+	scene_begin(&s);
+	scene_text(&s, "x.c",
+	           "#define N \"a.h\"\n#include N\n#if A && !defined(B)\n"
+	           "#include \"b.h\"\n#else\n#include \"lost.h\"\n#endif\n");
+	scene_text(&s, "a.h", "#pragma once\n#include \"./a.h\"\n#define A 1\n");
+	scene_text(&s, "d/b.h", "");
+	struct infer_request q = request(&s, "gcc -MMD -Id -O2 -c x.c");
+	struct infer_answer a = answer_to(&s, &q);
+	if (a.kind != INFER_RECORDED)
+		fail_msg("kind %d: %s", a.kind, a.reason);
+	assert_string_equal(a.files[0].bytes, "x.o: x.c a.h d/b.h\n");
+	scoped_thunk struct thunk t = thunk_of(&s, &a);
+	assert_int_equal(t.set_count, 1);
+	infer_answer_release(&a);
+	infer_request_release(&q);
+	scene_end(&s);
+}
+
+static void a_missing_or_lazy_header_is_left_to_the_compiler(void **state)
+{
+	(void)state;
+	static const char *const texts[] = { "#include \"lost.h\"\n", "#include \"lazy.h\"\n" };
+	struct scene s;
+	scene_begin(&s);
+	scoped_ref struct ref ref = { .kind = REF_THUNK, .output = xstrdup("lazy.h") };
+	digest_of(&ref.digest, "t", 1);
+	scene_lazy(&s, "lazy.h", &ref);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		scene_text(&s, "x.c", texts[i]);
+		struct infer_request q = request(&s, "gcc -c x.c");
+		struct infer_answer a = answer_to(&s, &q);
+		assert_int_equal(a.kind, INFER_DISCOVER);
+		infer_answer_release(&a);
+		infer_request_release(&q);
+	}
+	/* a question for a lazy one does not open it */
+	scene_text(&s, "x.c", "#if __has_include(\"lazy.h\")\nint x;\n#endif\n");
+	struct infer_request q = request(&s, "gcc -c x.c");
+	struct infer_answer a = answer_to(&s, &q);
+	assert_int_equal(a.kind, INFER_RECORDED);
+	scoped_thunk struct thunk t = thunk_of(&s, &a);
+	scoped_free char *lazy = in_tree(&s, "lazy.h");
+	const struct manifest_entry *entry = manifest_find(&t.inputs, lazy + 1);
+	assert_non_null(entry);
+	assert_int_equal(entry->ref.kind, REF_THUNK);
 	infer_answer_release(&a);
 	infer_request_release(&q);
 	scene_end(&s);
@@ -362,7 +417,9 @@ static void several_threads_may_ask_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_compile_asks_for_discovery_then_records),
+		cmocka_unit_test(a_compile_that_is_not_certain_asks_for_discovery_then_records),
+		cmocka_unit_test(a_compile_is_recorded_at_once_when_the_scanner_is_certain),
+		cmocka_unit_test(a_missing_or_lazy_header_is_left_to_the_compiler),
 		cmocka_unit_test(a_thunk_names_tool_arguments_directory_and_what_the_tool_heeds),
 		cmocka_unit_test(the_same_call_is_the_same_thunk_and_another_header_another),
 		cmocka_unit_test(two_sources_share_their_set_of_headers),
