@@ -103,6 +103,7 @@ void fetch_container(struct fetch *f)
 	f->method = xstrdup("GET");
 	f->url = relative ? xformat(RELATIVE_HOST "%s", relative) : xstrdup(full);
 	strv_add(&f->headers, "accept: application/json");
+	fetch_set_token(f, token.data);
 	if (token.len)
 		strv_add_format(&f->headers, "authorization: %s", token.data);
 	fetch_request(f, on_answer);

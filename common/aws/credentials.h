@@ -17,7 +17,7 @@
 
 enum {
 	CREDENTIALS_LAST_S = 10,        /* before the end, keys count as expired */
-	CREDENTIALS_HOLD_MS = 5 * 1000, /* after a failure, before the source is asked again */
+	CREDENTIALS_HOLD_MS = 3 * 1000, /* after a failure, before the source is asked again */
 	CREDENTIALS_WHOLE_MS = 90 * 1000,
 };
 

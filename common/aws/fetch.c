@@ -58,7 +58,7 @@ void fetch_free(struct fetch *f)
 	process_free(f->process);
 	loop_cancel(f->deadline);
 	aws_keys_release(&f->keys);
-	free(f->token);
+	fetch_set_token(f, NULL);
 	free(f);
 }
 
@@ -110,6 +110,22 @@ void fetch_fail(struct fetch *f, const char *format, ...)
 	fetch_fail_error(f, &err);
 }
 
+void fetch_set_token(struct fetch *f, const char *token)
+{
+	if (f->token)
+		OPENSSL_cleanse(f->token, strlen(f->token));
+	free(f->token);
+	f->token = token ? xstrdup(token) : NULL;
+}
+
+/* Servers may repeat what they were sent. */
+static void hide(char *text, const char *secret)
+{
+	size_t len = secret ? strlen(secret) : 0;
+	for (char *at = text; len && (at = strstr(at, secret)); at += len)
+		memset(at, '*', len);
+}
+
 void fetch_fail_answer(struct fetch *f, const char *where, const struct http_response *r)
 {
 	if (r->code < 0) {
@@ -119,6 +135,9 @@ void fetch_fail_answer(struct fetch *f, const char *where, const struct http_res
 	scoped_free char *code = NULL;
 	scoped_free char *message = NULL;
 	aws_error_parse(r, &code, &message);
+	hide(message, f->token);
+	hide(message, f->keys.secret_key);
+	hide(message, f->keys.session_token);
 	fetch_fail(f, "%s: status %d, %s: %s", where, r->status, code, message);
 }
 

@@ -47,7 +47,7 @@ struct fetch {
 	unsigned attempts, attempts_max;
 	int64_t connect_ms, whole_ms;
 	fetch_answer_fn *answered;
-	char *token; /* of IMDS */
+	char *token; /* a secret that is sent; no answer's sentence may show it */
 	struct process *process;
 };
 
@@ -68,6 +68,7 @@ void fetch_fail_error(struct fetch *f, const struct error *err);
 void fetch_request(struct fetch *f, fetch_answer_fn *answered);
 /* Empties what the last request was. */
 void fetch_reset(struct fetch *f);
+void fetch_set_token(struct fetch *f, const char *token); /* copied; NULL is fine */
 /* "where: 403 AccessDenied: ..." or the transport's fault. */
 void fetch_fail_answer(struct fetch *f, const char *where, const struct http_response *r);
 

@@ -124,8 +124,8 @@ static void on_token(struct fetch *f, struct http_response *r)
 		           aws_config_path(f->config, AWS_FILE_CONFIG), r->reason);
 		return;
 	}
-	if (r->status == 200)
-		f->token = plain_line(r, TOKEN_MAX);
+	scoped_free char *token = r->status == 200 ? plain_line(r, TOKEN_MAX) : NULL;
+	fetch_set_token(f, token);
 	if (f->token)
 		ask(f, "GET", PATH_ROLES, on_roles);
 	else
@@ -134,6 +134,6 @@ static void on_token(struct fetch *f, struct http_response *r)
 
 void fetch_imds(struct fetch *f)
 {
-	free(steal(&f->token));
+	fetch_set_token(f, NULL);
 	ask(f, "PUT", PATH_TOKEN, on_token);
 }

@@ -11,7 +11,8 @@ struct parser {
 	struct ini_section *section; /* NULL: before the first */
 	char *name;                  /* of the setting that may go on; NULL: none */
 	struct buf value;
-	size_t indent; /* of name */
+	size_t indent;  /* of name */
+	unsigned blank; /* lines since, which belong to the value if it goes on */
 	struct error *err;
 };
 
@@ -88,6 +89,8 @@ static int add_nested(struct parser *p, const char *lines)
 		const char *line = lines + 1;
 		size_t len = strcspn(line, "\n"), key = strcspn(line, "=\n");
 		lines = line + len;
+		if (!len)
+			continue;
 		if (key == len)
 			return malformed(p, "a nested setting before this line has no =");
 		const char *value = line + key + 1;
@@ -148,10 +151,12 @@ static int take_line(struct parser *p, const char *line, size_t len)
 		indent++;
 	line += indent;
 	len -= indent;
+	p->blank += !len;
 	if (!len || *line == '#' || *line == ';')
 		return 0;
 	if (p->name && indent > p->indent) {
-		buf_add_char(&p->value, '\n');
+		for (p->blank++; p->blank; p->blank--)
+			buf_add_char(&p->value, '\n');
 		buf_add(&p->value, line, len);
 		return 0;
 	}
@@ -159,6 +164,7 @@ static int take_line(struct parser *p, const char *line, size_t len)
 	if (r < 0)
 		return r;
 	p->indent = indent;
+	p->blank = 0;
 	return *line == '[' ? begin_section(p, line, len) : begin_setting(p, line, len);
 }
 

@@ -83,6 +83,7 @@ void fetch_sso(struct fetch *f)
 		aws_uri_encode(p->sso_role, false, &url);
 		buf_add_str(&url, "&account_id=");
 		aws_uri_encode(p->sso_account, false, &url);
+		fetch_set_token(f, token.token);
 		f->method = xstrdup("GET");
 		f->url = buf_steal(&url, NULL);
 		strv_add_format(&f->headers, "x-amz-sso_bearer_token: %s", token.token);

@@ -134,6 +134,7 @@ void fetch_web_identity(struct fetch *f)
 	add_parameter(&body, "Action", "AssumeRoleWithWebIdentity");
 	add_role(&body, &f->plan->web_role, f->clock);
 	add_parameter(&body, "WebIdentityToken", token.data);
+	fetch_set_token(f, token.data);
 	begin(f, &body);
 	fetch_request(f, on_web_identity);
 }
