@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "engine/model": ["common", "objstore", "engine"],
     "engine/local": ["common", "objstore", "engine"],
     "engine/remote": ["common", "common/aws", "objstore", "engine"],
-    "engine/worker": ["common", "common/aws", "objstore", "engine", "engine/remote"],
+    "engine/worker": ["common", "common/aws", "objstore", "engine", "engine/local", "engine/remote"],
     "engine/service": ["common", "common/aws", "objstore", "engine", "engine/model", "engine/remote"],
     "fs": ["common", "objstore", "engine", "engine/service"],
     "tools": ["common", "common/aws", "objstore", "engine", "engine/model", "engine/remote", "engine/worker",
@@ -35,7 +35,8 @@ PUBLIC = {
     "objstore": ["digest.h", "far.h", "index.h", "manifest.h", "memo.h", "ref.h", "store.h"],
     "engine": ["digest_map.h", "engine.h", "force.h", "lay_out.h", "placeholder.h", "price.h", "purse.h", "settings.h", "thunk.h", "yield.h"],
     "engine/model": ["infer.h", "view.h"],
-    "engine/local": [],
+    # What a worker, which lays out and runs functions too, shares with it.
+    "engine/local": ["collect.h", "filter.h", "job.h", "plan.h", "toolchain.h", "weak.h", "world.h"],
     "engine/remote": ["remote.h", "wire.h"],
     "engine/worker": ["worker.h"],
     "engine/service": ["client.h", "link.h", "server.h", "wire.h"],

@@ -1,0 +1,232 @@
+#include "engine/worker/run_impl.h"
+
+#include <string.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "engine/digest_map.h"
+
+/* --- fetching ----------------------------------------------------------------------------------
+ */
+
+/* Blobs that are wanted and not here. */
+struct wanted {
+	struct sized_blob *blobs;
+	size_t count, capacity;
+	struct digest_map seen;
+	uint64_t bytes;
+};
+
+static void wanted_release(struct wanted *w)
+{
+	free(w->blobs);
+	digest_map_release(&w->seen);
+}
+
+/* Notes a blob: as used when it is here, as wanted otherwise. */
+static void want(const struct run *run, struct wanted *w, const struct digest *d, uint64_t size)
+{
+	uint64_t actual = 0;
+	if (digest_map_put(&w->seen, d, w))
+		return;
+	if (store_has(cache_store(run->place->cache), d, &actual, NULL) == 0) {
+		cache_used(run->place->cache, d, actual);
+		return;
+	}
+	array_grow(w->blobs, w->count, w->capacity);
+	w->blobs[w->count++] = (struct sized_blob){ .digest = *d, .size_bytes = size };
+	if (size != UINT64_MAX)
+		w->bytes += size;
+}
+
+static int64_t fetch_until(const struct run *run)
+{
+	int64_t deadline = run->place->deadline_ms;
+	return deadline ? deadline - WORKER_DEADLINE_MARGIN_MS : 0;
+}
+
+static int pull(struct run *run, const struct wanted *w)
+{
+	struct digest absent;
+	struct error err = ERROR_INIT;
+	struct cache *cache = run->place->cache;
+	if (w->count == 0)
+		return 0;
+	cache_make_room(cache, w->bytes);
+	int r = fetch_pull(run->place->fetch, w->blobs, w->count, fetch_until(run), &absent, &err);
+	if (r == -ENOSPC || r == -EDQUOT) {
+		cache_make_room(cache, UINT64_MAX);
+		r = fetch_pull(run->place->fetch, w->blobs, w->count, fetch_until(run), &absent,
+		               &err);
+	}
+	for (size_t i = 0; i < w->count; i++) {
+		uint64_t size = 0;
+		if (store_has(cache_store(cache), &w->blobs[i].digest, &size, NULL) == 0)
+			cache_used(cache, &w->blobs[i].digest, size);
+	}
+	/* Only an absent or broken blob is the input's fault; all else is the far store's. */
+	bool is_input = r == -ENOENT || r == -EBADMSG || r == -ENOSPC || r == -EDQUOT;
+	if (r < 0 && !is_input)
+		return run_end(run, OUTCOME_LOST, error_text(&err));
+	return r < 0 ? run_end_by_code(run, r, &absent, error_text(&err)) : 0;
+}
+
+static int pull_one(struct run *run, const struct digest *d, uint64_t size)
+{
+	struct wanted w = { 0 };
+	want(run, &w, d, size);
+	int r = pull(run, &w);
+	wanted_release(&w);
+	return r;
+}
+
+/* --- the thunk and what it names ---------------------------------------------------------------
+ */
+
+static int load_thunk(struct run *run)
+{
+	struct error err = ERROR_INIT;
+	struct store *store = cache_store(run->place->cache);
+	int r = pull_one(run, &run->out->thunk, UINT64_MAX);
+	if (r < 0)
+		return r;
+	r = thunk_load(store, &run->out->thunk, &run->thunk, &err);
+	if (r == -ENOENT)
+		return run_end_by_code(run, r, &run->out->thunk, error_text(&err));
+	return r < 0 ? run_end(run, OUTCOME_REFUSED, error_text(&err)) : 0;
+}
+
+/* Manifests are read without their digest being compared, and a function could write to the cache:
+ * so those of sets are verified, and a broken one fetched again. */
+static void want_manifest(const struct run *run, struct wanted *w, const struct digest *d,
+                          uint64_t size)
+{
+	if (store_verify(cache_store(run->place->cache), d, NULL) == -EBADMSG)
+		log_warning("the cache's manifest %s was broken", digest_hex(d).text);
+	want(run, w, d, size);
+}
+
+static int pull_manifests(struct run *run)
+{
+	struct wanted w = { 0 };
+	const struct thunk *t = &run->thunk;
+	for (size_t i = 0; i < t->set_count; i++)
+		want_manifest(run, &w, &t->sets[i].digest, t->sets[i].size_bytes);
+	if (t->has_toolchain)
+		want_manifest(run, &w, &t->toolchain.digest, t->toolchain.size_bytes);
+	for (size_t i = 0; i < t->inputs.count; i++) {
+		const struct manifest_entry *entry = &t->inputs.entries[i];
+		if (entry->kind == ENTRY_FILE && entry->ref.kind == REF_TREE)
+			want_manifest(run, &w, &entry->ref.digest, entry->ref.size_bytes);
+	}
+	int r = pull(run, &w);
+	wanted_release(&w);
+	return r;
+}
+
+/* Trees may name further trees: each that is found absent is fetched. */
+static int make_plan(struct run *run)
+{
+	const struct planner planner = { .store = cache_store(run->place->cache),
+		                         .toolchains = run->place->toolchains };
+	for (unsigned i = 0; i < RUN_TREES_MAX; i++) {
+		struct plan_fault fault = { 0 };
+		struct error err = ERROR_INIT;
+		if (job_plan_make(&planner, &run->thunk, &run->plan, &fault, &err) == 0)
+			return 0;
+		job_plan_release(&run->plan);
+		bool is_absent = fault.has_absent &&
+		                 store_has(planner.store, &fault.absent, NULL, NULL) == -ENOENT;
+		if (!is_absent) {
+			run->out->has_absent = fault.has_absent;
+			run->out->absent = fault.absent;
+			return run_end(run, fault.outcome, error_text(&err));
+		}
+		if (pull_one(run, &fault.absent, UINT64_MAX) < 0)
+			return -1;
+	}
+	return run_end(run, OUTCOME_REFUSED, "its inputs are too many trees");
+}
+
+/* --- the world ---------------------------------------------------------------------------------
+ */
+
+static int pull_files(struct run *run, const bool *kept)
+{
+	struct wanted w = { 0 };
+	for (size_t i = 0; i < run->plan.job.count; i++) {
+		const struct job_entry *entry = &run->plan.job.entries[i];
+		struct digest d;
+		if (entry->kind == JOB_ENTRY_COPY && !kept[i] && stage_source_digest(entry, &d))
+			want(run, &w, &d, entry->size_bytes);
+	}
+	int r = pull(run, &w);
+	wanted_release(&w);
+	return r;
+}
+
+/* Whether it is worth another try. */
+static bool mend(struct run *run, int code, size_t failed)
+{
+	struct digest d;
+	struct cache *cache = run->place->cache;
+	if (code == -ENOSPC || code == -EDQUOT) {
+		cache_make_room(cache, UINT64_MAX);
+		return true;
+	}
+	if (failed >= run->plan.job.count ||
+	    !stage_source_digest(&run->plan.job.entries[failed], &d))
+		return false;
+	/* A broken blob is put aside by looking, so that it is fetched again. */
+	if (code == -EBADMSG)
+		return store_verify(cache_store(cache), &d, NULL) == -EBADMSG;
+	return code == -ENOENT;
+}
+
+static int end_unlaid(struct run *run, int code, size_t failed, const char *reason)
+{
+	struct digest d;
+	bool known = failed < run->plan.job.count &&
+	             stage_source_digest(&run->plan.job.entries[failed], &d);
+	return run_end_by_code(run, code, known ? &d : NULL, reason);
+}
+
+static int lay_out(struct run *run)
+{
+	struct job *job = &run->plan.job;
+	struct cache *cache = run->place->cache;
+	scoped_free bool *kept = xcalloc(job->count + 1, sizeof(*kept));
+	const struct digest *toolchain =
+	        run->thunk.has_toolchain ? &run->thunk.toolchain.digest : NULL;
+	int store = store_local_dirfd(cache_store(cache));
+	for (unsigned i = 1;; i++) {
+		struct error err = ERROR_INIT;
+		size_t failed = SIZE_MAX;
+		int r = cache_stage(cache, toolchain, &run->stage, &err);
+		if (r == 0)
+			r = stage_clear(run->stage, job->entries, job->count, kept, &err);
+		bool cleared = r == 0;
+		if (cleared && pull_files(run, kept) < 0)
+			return -1;
+		if (cleared)
+			r = stage_fill(run->stage, store, job->entries, job->count, kept, &failed,
+			               &err);
+		if (r == 0)
+			return 0;
+		bool again = mend(run, r, failed);
+		if (run->stage && !cleared) {
+			cache_drop_stage(cache, run->stage);
+			run->stage = NULL;
+			again = true;
+		}
+		if (!again || i == RUN_TRIES_MAX)
+			return end_unlaid(run, r, failed, error_text(&err));
+	}
+}
+
+int run_prepare(struct run *run)
+{
+	if (load_thunk(run) < 0 || pull_manifests(run) < 0 || make_plan(run) < 0)
+		return -1;
+	return lay_out(run);
+}

@@ -1,0 +1,145 @@
+#include "engine/worker/worker.h"
+
+#include <string.h>
+
+#include "common/io.h"
+#include "engine/worker/answer.h"
+
+struct worker {
+	struct cache *cache;
+	struct toolchains *toolchains;
+	struct fetch *fetch;
+	char *name;         /* tells instances apart */
+	const char *engine; /* what memos say */
+	bool warm;          /* it has answered before */
+};
+
+int worker_new(const struct worker_options *options, struct worker **out, struct error *err)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+	char host[64] = "";
+	int r = cache_new(options->cache, options->cache_bytes_max, &w->cache, err);
+	if (r < 0) {
+		worker_free(w);
+		return r;
+	}
+	w->toolchains = toolchains_new(cache_store(w->cache));
+	w->fetch = fetch_new(options->aws, cache_store(w->cache), options->far_url);
+	gethostname(host, sizeof(host) - 1);
+	const char *stream = getenv("AWS_LAMBDA_LOG_STREAM_NAME");
+	w->name = stream ? xstrdup(stream) : xformat("%s/%d", host, (int)getpid());
+	w->engine = getenv("AWS_LAMBDA_RUNTIME_API") ? "lambda" : "http";
+	*out = w;
+	return 0;
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	fetch_free(w->fetch);
+	if (w->toolchains)
+		toolchains_free(w->toolchains);
+	cache_free(w->cache);
+	free(w->name);
+	free(w);
+}
+
+static void begin_answer(const struct worker *w, struct answer *a)
+{
+	a->wire.version = xstrdup(GGFS_VERSION);
+	a->wire.worker = xstrdup(w->name);
+}
+
+/* Nothing is run. */
+static void decline(const struct worker *w, bool wrong_version, const char *reason,
+                    struct buf *answer)
+{
+	struct answer a;
+	answer_init(&a, 0, 0);
+	begin_answer(w, &a);
+	a.wire.wrong_version = wrong_version;
+	a.wire.reason = xstrdup(reason);
+	remote_answer_encode(&a.wire, answer);
+	answer_release(&a);
+}
+
+/* A blob of the request that finds no room is not missed until a thunk needs it. */
+static void keep_blobs(struct worker *w, const struct remote_request *request)
+{
+	for (size_t i = 0; i < request->blobs.count; i++) {
+		const struct remote_blob *blob = &request->blobs.items[i];
+		cache_put(w->cache, &blob->digest, blob->bytes, blob->len, NULL);
+	}
+}
+
+static void add_far_usage(const struct far_usage *before, const struct far_usage *after,
+                          struct remote_usage *out)
+{
+	out->far_gets = after->gets - before->gets;
+	out->far_puts = after->puts - before->puts;
+	out->far_received_bytes = after->received_bytes - before->received_bytes;
+	out->far_sent_bytes = after->sent_bytes - before->sent_bytes;
+}
+
+static void run_one(struct worker *w, const struct remote_request *request, size_t index,
+                    int64_t deadline_ms, struct answer *a)
+{
+	struct remote_result result = { 0 };
+	struct run_made made = { 0 };
+	struct far_usage before, after;
+	const struct run_place place = { .cache = w->cache,
+		                         .toolchains = w->toolchains,
+		                         .fetch = w->fetch,
+		                         .deadline_ms = deadline_ms,
+		                         .first = index == 0 };
+	fetch_usage(w->fetch, &before);
+	run_thunk_at(&place, &request->thunks[index], &result, &made);
+	result.usage.cold = !w->warm;
+	w->warm = true;
+	free(result.memo.engine);
+	result.memo.engine = xstrdup(w->engine);
+	answer_add(a, &place, request, &result, &made);
+	fetch_usage(w->fetch, &after);
+	add_far_usage(&before, &after, &a->wire.results[a->wire.result_count - 1].usage);
+	run_made_release(&made);
+}
+
+static void handle(struct worker *w, const struct remote_request *request, int64_t deadline_ms,
+                   size_t answer_max, struct buf *out)
+{
+	struct answer a;
+	struct error err = ERROR_INIT;
+	cache_unpin(w->cache);
+	if (fetch_open(w->fetch, request, &err) < 0) {
+		decline(w, false, error_text(&err), out);
+		return;
+	}
+	keep_blobs(w, request);
+	answer_init(&a, request->thunk_count, answer_max);
+	begin_answer(w, &a);
+	for (size_t i = 0; i < request->thunk_count; i++)
+		run_one(w, request, i, deadline_ms, &a);
+	remote_answer_encode(&a.wire, out);
+	answer_release(&a);
+	cache_unpin(w->cache);
+	cache_make_room(w->cache, 0);
+}
+
+void worker_handle(struct worker *w, const char *request, size_t len, int64_t deadline_ms,
+                   size_t answer_max, struct buf *answer)
+{
+	struct remote_request decoded = { 0 };
+	struct error err = ERROR_INIT;
+	int r = remote_request_decode(request, len, &decoded, &err);
+	if (r == -EPROTO || (r == 0 && strcmp(decoded.version, GGFS_VERSION) != 0)) {
+		scoped_free char *reason = xformat("this worker is ggfs " GGFS_VERSION ", not %s",
+		                                   decoded.version ? decoded.version : "that");
+		decline(w, true, reason, answer);
+	} else if (r < 0) {
+		decline(w, false, error_text(&err), answer);
+	} else {
+		handle(w, &decoded, deadline_ms, answer_max, answer);
+	}
+	remote_request_release(&decoded);
+}

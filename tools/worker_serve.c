@@ -1,0 +1,210 @@
+/* The HTTP server: POST / or /run with a request, GET /healthz. A thread a connection, which waits
+ * for one of the pool's processes. */
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "tools/worker.h"
+
+enum {
+	CONNECTIONS_PER_JOB = 4, /* kept-alive ones of several clients, and health checks */
+	CONNECTIONS_SPARE = 32,
+	IDLE_S = 120,
+};
+
+struct server {
+	const struct worker_settings *settings;
+	struct worker_pool *pool;
+};
+
+/* A request as it comes in. */
+struct incoming {
+	struct buf body;
+	bool too_large;
+};
+
+static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type,
+                             const void *bytes, size_t len)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+	        len, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY);
+	if (!response)
+		return MHD_NO;
+	MHD_add_response_header(response, "Content-Type", type);
+	if (status == MHD_HTTP_UNAUTHORIZED)
+		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+	enum MHD_Result r = MHD_queue_response(c, status, response);
+	MHD_destroy_response(response);
+	return r;
+}
+
+static enum MHD_Result reply_text(struct MHD_Connection *c, unsigned status, const char *text)
+{
+	return reply(c, status, "text/plain", text, strlen(text));
+}
+
+/* In constant time, whatever was sent. */
+static bool is_allowed(const struct server *s, struct MHD_Connection *c)
+{
+	const char *token = s->settings->token;
+	const char *sent = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
+	if (!token)
+		return s->settings->anonymous;
+	if (!sent || strncasecmp(sent, "Bearer ", 7) != 0)
+		return false;
+	size_t len = strlen(token);
+	return strlen(sent + 7) == len && CRYPTO_memcmp(sent + 7, token, len) == 0;
+}
+
+static enum MHD_Result run(const struct server *s, struct MHD_Connection *c,
+                           const struct incoming *in)
+{
+	scoped_buf struct buf answer = BUF_INIT;
+	struct error err = ERROR_INIT;
+	const char *left = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Ggfs-Timeout-Ms");
+	struct worker_frame frame = { .len = in->body.len, .answer_max = REMOTE_HTTP_BYTES_MAX };
+	if (left)
+		frame.left_ms = strtoll(left, NULL, 10);
+	if (frame.left_ms < 0 || frame.left_ms > WORKER_REQUEST_MS_MAX)
+		frame.left_ms = 0;
+	int r = worker_pool_call(s->pool, &frame, in->body.data ? in->body.data : "", &answer,
+	                         &err);
+	if (r == 0)
+		return reply(c, MHD_HTTP_OK, "application/json", answer.data, answer.len);
+	log_error("%s", error_text(&err));
+	return reply_text(
+	        c, r == -ESHUTDOWN ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_INTERNAL_SERVER_ERROR,
+	        error_text(&err));
+}
+
+static enum MHD_Result take_body(struct incoming *in, const char *bytes, size_t *len)
+{
+	if (in->body.len + *len > REMOTE_HTTP_BYTES_MAX)
+		in->too_large = true;
+	if (!in->too_large)
+		buf_add(&in->body, bytes, *len);
+	*len = 0;
+	return MHD_YES;
+}
+
+static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *url,
+                              const char *method, const char *version, const char *bytes,
+                              size_t *len, void **state)
+{
+	const struct server *s = arg;
+	struct incoming *in = *state;
+	(void)version;
+	if (!in) {
+		/* Refused before the body is read. */
+		bool is_run = strcmp(url, "/") == 0 || strcmp(url, "/run") == 0;
+		if (strcmp(url, "/healthz") == 0 && strcmp(method, "GET") == 0)
+			return reply_text(c, MHD_HTTP_OK, "ggfs-worker " GGFS_VERSION "\n");
+		if (!is_run)
+			return reply_text(c, MHD_HTTP_NOT_FOUND, "POST / is what there is\n");
+		if (strcmp(method, "POST") != 0)
+			return reply_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, "POST\n");
+		if (!is_allowed(s, c))
+			return reply_text(c, MHD_HTTP_UNAUTHORIZED, "no token, or another\n");
+		*state = xcalloc(1, sizeof(*in));
+		return MHD_YES;
+	}
+	if (*len > 0)
+		return take_body(in, bytes, len);
+	if (in->too_large)
+		return reply_text(c, MHD_HTTP_CONTENT_TOO_LARGE, "over the limit of a request\n");
+	return run(s, c, in);
+}
+
+static void completed(void *arg, struct MHD_Connection *c, void **state,
+                      enum MHD_RequestTerminationCode why)
+{
+	struct incoming *in = *state;
+	(void)arg, (void)c, (void)why;
+	if (!in)
+		return;
+	buf_release(&in->body);
+	free(in);
+	*state = NULL;
+}
+
+static int listen_at(struct server *s, struct MHD_Daemon **out)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		                       .sin_port = htons((uint16_t)s->settings->port) };
+	if (inet_pton(AF_INET, s->settings->address, &address.sin_addr) != 1) {
+		fprintf(stderr, "ggfs-worker: %s is no IPv4 address\n", s->settings->address);
+		return -EINVAL;
+	}
+	unsigned connections = s->settings->jobs * CONNECTIONS_PER_JOB + CONNECTIONS_SPARE;
+	*out = MHD_start_daemon(
+	        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC, 0,
+	        NULL, NULL, handle, s, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_LIMIT,
+	        connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+	        MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
+	if (!*out) {
+		fprintf(stderr, "ggfs-worker: cannot listen at %s:%u\n", s->settings->address,
+		        s->settings->port);
+		return -EIO;
+	}
+	return 0;
+}
+
+static void announce(struct MHD_Daemon *daemon, const struct worker_settings *s)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
+	printf("ggfs-worker: listening at %s:%u\n", s->address,
+	       info ? (unsigned)info->port : s->port);
+	fflush(stdout);
+}
+
+static int serve_until(struct server *s, const sigset_t *ends)
+{
+	struct MHD_Daemon *daemon;
+	int number;
+	if (listen_at(s, &daemon) < 0)
+		return 1;
+	announce(daemon, s->settings);
+	sigwait(ends, &number);
+	/* No new connection; what runs comes to its end and is answered. */
+	int listening = (int)MHD_quiesce_daemon(daemon);
+	if (listening >= 0)
+		close(listening);
+	worker_pool_free(s->pool);
+	s->pool = NULL;
+	MHD_stop_daemon(daemon);
+	return 0;
+}
+
+int worker_serve(const struct worker_settings *settings)
+{
+	struct worker_settings own = *settings;
+	struct server s = { .settings = &own };
+	struct error err = ERROR_INIT;
+	sigset_t ends;
+	if (!own.token && !own.anonymous) {
+		fprintf(stderr, "ggfs-worker: whoever reaches the port could run programs here: "
+		                "--token-file, or --anonymous\n");
+		return 2;
+	}
+	if (own.jobs == 0)
+		own.jobs = (unsigned)get_nprocs();
+	/* The token is the server's; functions' keepers come from processes that need none. */
+	unsetenv("GGFS_WORKER_TOKEN");
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (worker_pool_new(&own, &s.pool, &err) < 0) {
+		fprintf(stderr, "ggfs-worker: %s\n", error_text(&err));
+		return 1;
+	}
+	int status = serve_until(&s, &ends);
+	worker_pool_free(s.pool);
+	return status;
+}
