@@ -8,6 +8,11 @@ static const struct verb verb_config_there = {
 	.summary = "show or change a store's settings",
 	.elsewhere = true,
 };
+static const struct verb verb_lambda_there = {
+	.name = "lambda",
+	.summary = "the worker on AWS Lambda: puts it there, looks after it",
+	.elsewhere = true,
+};
 static const struct verb verb_service_there = {
 	.name = "service",
 	.summary = "the process behind a store; started by whoever needs it",
@@ -20,7 +25,7 @@ const struct verb *const verbs[] = {
 	&verb_force,        &verb_status,        &verb_why,    &verb_describe, &verb_graph,
 	&verb_thunk,        &verb_hash,          &verb_cat,    &verb_log,      &verb_cost,
 	&verb_retry,        &verb_cancel,        &verb_stop,   &verb_doctor,   &verb_noforce,
-	&verb_config_there, &verb_service_there, NULL,
+	&verb_config_there, &verb_lambda_there, &verb_service_there, NULL,
 };
 
 int (*const verbs_placeholder)(int argc, char **argv) = run_placeholder;
