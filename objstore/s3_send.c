@@ -26,11 +26,12 @@ struct part {
 	size_t number; /* from 0 */
 };
 
+/* The body is the caller's again from done on. */
 static void send_end(struct send *s, int code, const struct error *err)
 {
-	s->done(s->arg, code, err);
 	for (size_t i = 0; s->etags && i < s->body->part_count; i++)
 		free(s->etags[i]);
+	s->done(s->arg, code, err);
 	free(s->etags);
 	free(s->upload_id);
 	free(s->key);
