@@ -97,6 +97,9 @@ struct table {
 	size_t limit;  /* inodes, each with a descriptor, before some are given back */
 	size_t cursor; /* the bucket the trim has come to */
 	bool trimming;
+	bool asks_by_name; /* the kernel does not know how to be asked otherwise; see trim.h */
+	pthread_cond_t room;
+	unsigned waiting; /* for room */
 };
 
 /* Refs that were found out to be directories (tree.h); the oldest is forgotten first. */

@@ -10,6 +10,7 @@
 
 enum {
 	TABLE_BUCKETS_MIN = 1024,
+	ROOM_TRIES_MAX = 100,
 	LOOKUPS_MAX = 8, /* of a name whose file is exchanged every time */
 };
 
@@ -31,6 +32,7 @@ int table_init(struct table *t)
 	t->bucket_count = TABLE_BUCKETS_MIN;
 	t->buckets = xcalloc(t->bucket_count, sizeof(struct inode *));
 	t->count = 0;
+	pthread_cond_init(&t->room, NULL);
 	return -pthread_mutex_init(&t->lock, NULL);
 }
 
@@ -81,6 +83,7 @@ void table_release(struct fs *fs)
 		free_all(t->buckets[i]);
 	free_all(t->detached);
 	free(t->buckets);
+	pthread_cond_destroy(&t->room);
 	pthread_mutex_destroy(&t->lock);
 }
 
@@ -124,6 +127,7 @@ static void table_remove(struct table *t, struct inode *inode)
 	*p = inode->next;
 	if (!inode->detached)
 		t->count--;
+	trim_made_room(t);
 }
 
 /* Takes fd over. Two lookups of one file at once agree here. *fresh: nobody else knows it. */
@@ -230,7 +234,14 @@ int inode_lookup(struct fs *fs, struct inode *parent, const char *name, struct i
 	bool fresh = true;
 	if (name_is_hidden(fs, parent, name))
 		return -ENOENT;
+	trim_wait_for_room(fs, false);
 	int r = look_up(fs, parent, name, out, st, &fresh);
+	for (int i = 0; r == -EMFILE && i < ROOM_TRIES_MAX; i++) {
+		trim_if_needed(fs);
+		if (!trim_wait_for_room(fs, true))
+			break;
+		r = look_up(fs, parent, name, out, st, &fresh);
+	}
 	for (int i = 0; r == 0 && fresh && i < LOOKUPS_MAX && lazy_is_tree(*out) &&
 	                was_replaced(parent, name, *out);
 	     i++) {

@@ -13,13 +13,13 @@
 #include "fs/copy_up.h"
 #include "fs/creds.h"
 #include "fs/dir.h"
+#include "fs/heal.h"
 #include "fs/inode.h"
 #include "fs/lazy.h"
 #include "fs/mountinfo.h"
 #include "fs/lists.h"
 #include "fs/session.h"
 #include "fs/trim.h"
-#include "fs/unmount.h"
 #include "objstore/store.h"
 
 #define DEVICE "/dev/fuse"
@@ -28,42 +28,10 @@ enum {
 	SLOW_THREADS = 2,
 	DESCRIPTORS_LEAST = 256,
 	DESCRIPTORS_WANTED = 1 << 20, /* one for each file the kernel remembers */
-	STALE_LAYERS_MAX = 16,
 	/* The kernel looks every 15 s for requests older than its limit, and ends the mount for
 	   one. */
 	REQUEST_MARGIN_MS = 20000,
 };
-
-/* A mount left by a process that has gone is taken away; a live one, ours or not, is not touched.
- */
-static int heal(const char *directory, struct error *err)
-{
-	for (int i = 0; i < STALE_LAYERS_MAX; i++) {
-		struct mountinfo_entry e = { 0 };
-		int r = mountinfo_find(directory, &e, err);
-		bool ours = r == 0 && e.store;
-		mountinfo_entry_release(&e);
-		if (r == -ENOENT)
-			return 0;
-		if (r < 0)
-			return r;
-		r = unmount_probe(directory);
-		if (ours && r == -ETIMEDOUT)
-			return error_set(err, -EBUSY,
-			                 "%s is mounted by a ggfs that does not answer; "
-			                 "`ggfs umount --lazy` detaches it",
-			                 directory);
-		if (ours && r != -ENOTCONN)
-			return error_set(err, -EBUSY, "%s is already mounted by ggfs", directory);
-		if (r != -ENOTCONN)
-			return 0;
-		log_info("%s: taking away a mount whose process has gone", directory);
-		r = unmount_directory(directory, true, err);
-		if (r < 0)
-			return error_prefix(err, r, "%s is a dead mount", directory);
-	}
-	return error_set(err, -EBUSY, "%s: dead mounts upon dead mounts", directory);
-}
 
 static int check_device(struct error *err)
 {

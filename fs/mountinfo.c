@@ -1,6 +1,8 @@
 #include "fs/mountinfo.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -8,7 +10,11 @@
 
 #include "common/io.h"
 
-enum { LINE_FIELDS_MAX = 64 };
+enum {
+	LINE_FIELDS_MAX = 64,
+	PROC_BYTES_MAX = 1 << 16,
+	PROCESS_EXITING = 4, /* PF_EXITING of the kernel */
+};
 
 void mountinfo_entry_release(struct mountinfo_entry *e)
 {
@@ -208,4 +214,42 @@ void mount_list_free(struct mount_info *list, size_t count)
 		free(list[i].store);
 	}
 	free(list);
+}
+
+/* The field after this name in /proc/PID/status, as a hexadecimal number. */
+static unsigned long long status_field(const char *status, const char *name)
+{
+	const char *at = status ? strstr(status, name) : NULL;
+	return at ? strtoull(at + strlen(name), NULL, 16) : 0;
+}
+
+/* A process that does not exist is ended. */
+static bool process_is_ending(int pid)
+{
+	const unsigned long long kill_bit = 1ull << (SIGKILL - 1);
+	scoped_buf struct buf status = BUF_INIT, stat = BUF_INIT;
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (read_file_at(AT_FDCWD, path, &status, PROC_BYTES_MAX, NULL) < 0)
+		return true;
+	if ((status_field(status.data, "\nSigPnd:\t") | status_field(status.data, "\nShdPnd:\t")) &
+	    kill_bit)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (read_file_at(AT_FDCWD, path, &stat, PROC_BYTES_MAX, NULL) < 0 || !stat.len)
+		return true;
+	/* "PID (NAME) STATE", and the kernel's flags as the sixth number after it. */
+	const char *end = strrchr(stat.data, ')');
+	char state = 0;
+	unsigned flags = 0;
+	if (!end || sscanf(end + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2)
+		return false;
+	return state == 'Z' || state == 'X' || (flags & PROCESS_EXITING);
+}
+
+bool mountinfo_is_ending(const struct mountinfo_entry *e)
+{
+	bool stale;
+	int pid = mountinfo_server(e, &stale);
+	return stale || (pid > 0 && process_is_ending(pid));
 }

@@ -31,6 +31,10 @@ int mountinfo_find(const char *directory, struct mountinfo_entry *out, struct er
  * the lock. *name (yours) is what to unlink, relative to store_fd, at the end. */
 int mountinfo_record(int store_fd, const char *directory, char **name, struct error *err);
 
+/* Is the process that serves it about to end, killed or ended and not yet gone in all its parts?
+ * Its mount may answer as if it lived, and be dead the next moment. */
+bool mountinfo_is_ending(const struct mountinfo_entry *e);
+
 /* Whose record it is: its pid; 0 unknown. *stale when the record says that it has gone. */
 int mountinfo_server(const struct mountinfo_entry *e, bool *stale);
 

@@ -124,6 +124,32 @@ class Life(unittest.TestCase):
             held.close()
 
 
+    def test_mounting_straight_after_a_kill_waits_for_the_killed_one(self):
+        with Mount() as m:
+            with open(m.path("a"), "w") as f:
+                f.write("x")
+            for _ in range(20):
+                killed = m.process
+                killed.kill()  # and not waited for: it may be dying for a while
+                m.start()
+                killed.wait()
+                killed.stdout.close()
+                with open(m.path("a")) as f:
+                    self.assertEqual(f.read(), "x")
+
+    @unittest.skipIf(tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 18),
+                     "before Linux 6.18 the kernel is asked for one name at a time")
+    def test_one_directory_with_more_files_than_descriptors_is_scanned_whole(self):
+        with Mount(prefix=("prlimit", "--nofile=300:300")) as m:
+            for i in range(3000):
+                os.close(os.open(m.path(f"f{i}"), os.O_CREAT | os.O_WRONLY))
+            for _ in range(3):
+                self.assertEqual({os.stat(m.path(f"f{i}")).st_size for i in range(3000)}, {0})
+            self.assertEqual(len(run("ls", "-l", m.directory).stdout.splitlines()), 3001)
+            fds = len(os.listdir(f"/proc/{m.process.pid}/fd"))
+            self.assertLess(fds, 300)
+
+
 def as_user(*more):
     """Runs what follows as an ordinary user, in a mount namespace with a /dev/fuse open to all."""
     script = ("set -e; mount --make-rprivate /; mount -t tmpfs none /mnt; mknod /mnt/fuse c 10 229; "
