@@ -2,18 +2,21 @@
  * Far: the far store (S3 and what speaks it) as the service, the engines and the worker use it:
  * asynchronous, thousands at a time. Keys are documented in docs/format-far.md:
  *
- *     PREFIX objects/ab/cdef...     a blob, maybe zstd ("Content-Encoding: zstd", x-amz-meta-size)
+ *     PREFIX objects/ab/cdef...     a blob, maybe zstd ("Content-Encoding: zstd"), with
+ *                                   its size in x-amz-meta-ggfs-size
  *     PREFIX memo/ab/cdef...        a memo's text
  *
  * What is absent there is put, once for all who ask; what was put or seen there is remembered
  * (far_known, kept by the caller's index), and forgotten when it proves wrong. Whatever arrives is
  * verified by digest before anybody sees it. Throttling, 5xx and lost connections are retried
- * with full jitter under one retry budget; a far store that is away pauses everything
- * (FAR_PAUSED) and is probed, at most FAR_AWAY_MS long for one request.
+ * with full jitter under one retry budget; a far store that is away pauses everything and
+ * is probed, at most FAR_AWAY_MS long for one request.
  *
- * Threads: any; done is called on the net's thread, once, never from within the call.
- * Errors: -ENOENT absent, -EBADMSG what came has another digest, -EACCES refused by the service
- * or no credentials, -ENETDOWN away, -ENOSPC no room here, else the transport's.
+ * Threads: any, but far_free not the net's; done is called on the net's thread, once, never from
+ * within the call. A group's done comes when all of it has ended, one way or the other.
+ * Errors: -ENOENT absent, -EBADMSG what came has another digest (or what is near and to be sent),
+ * -EACCES refused by the service or no credentials, -ENETDOWN away, -ENODEV no such bucket, -EINVAL
+ * another region, -EPROTO no S3, -ENOSPC no room here, -ECANCELED far_free; else the transport's.
  */
 #ifndef GGFS_OBJSTORE_FAR_H
 #define GGFS_OBJSTORE_FAR_H
@@ -65,7 +68,8 @@ void far_pull(struct far *far, const struct sized_blob *blobs, size_t count, far
               void *arg);
 /* Without asking anybody: it was seen there and has not proved absent since. */
 bool far_known(struct far *far, const struct digest *d);
-/* It proved wrong, or right: a worker says so. */
+/* It proved wrong (absent, or with other bytes), or right: a worker says so. After it proved wrong
+ * the next push puts it whatever is there. */
 void far_remember(struct far *far, const struct digest *d, bool there);
 /* 0 with its size, or -ENOENT, by asking. */
 typedef void far_has_fn(void *arg, int code, uint64_t size_bytes, const struct error *err);
@@ -84,7 +88,8 @@ struct far_usage {
 };
 void far_usage(struct far *far, struct far_usage *out);
 
-/* The same bucket as a store of the contract (objstore/store.h): blocking, any thread but the
+/* Told of sizes: that of each blob; in store_iterate, of the object as it lies there (maybe zstd).
+ * The same bucket as a store of the contract (objstore/store.h): blocking, any thread but the
  * net's; for verbs, gc, fsck and the contract suite. options->known and remember are not used. */
 int store_open_s3(struct aws *aws, const struct far_options *options, struct store **out,
                   struct error *err);

@@ -53,6 +53,8 @@ int s3_info_read(const struct http_response *r, struct s3_info *out, struct erro
 	const char *length = http_header(r, "content-length");
 	struct s3_info info = { .stored_bytes = r->received_bytes, .plain_bytes = UINT64_MAX };
 	uint64_t first;
+	/* Google's name for it. */
+	plain = plain ? plain : http_header(r, "x-goog-meta-ggfs-size");
 	if (r->status == 206) {
 		const char *range = http_header(r, "content-range");
 		if (!read_content_range(range, &first, &info.stored_bytes))

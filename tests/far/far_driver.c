@@ -2,7 +2,7 @@
  * The far store on strings, for the system tests:
  *
  *     far-driver NEAR URL ENDPOINT [NAME=NUMBER ...]    connections, away_ms, backoff_ms, probe_ms,
- *                                                       stall_ms, path_style
+ *                                                       stall_ms, path_style, knows_all
  *
  * Keys and region come from the environment, as the AWS CLI's. Commands are lines on standard
  * input, each answered by one line "CODE rest", CODE a negative errno or 0; for a failure the rest
@@ -17,6 +17,9 @@
  *     drop DIGEST                   from the near store
  *     memo-put|memo-get DIGEST      a small one
  *     usage                         NAME=NUMBER...
+ *     told                          what the far store last said to be remembered: DIGEST 0|1
+ *     abandon N push|pull DIGEST... begins it and, when N requests were sent, closes the far
+ *                                   store; the last command
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -36,7 +39,25 @@ struct driver {
 	bool done; /* under the lock */
 	int code;
 	char text[ERROR_TEXT_MAX + 128];
+	bool abandoned;
+	uint64_t abandoned_after; /* so many requests */
+	bool knows_all;           /* the known() of the options says yes to everything */
+	char told[DIGEST_HEX_SIZE + 4];
 };
+
+static bool known(void *arg, const struct digest *digest)
+{
+	(void)digest;
+	return ((struct driver *)arg)->knows_all;
+}
+
+static void remember(void *arg, const struct digest *digest, bool there)
+{
+	struct driver *d = arg;
+	pthread_mutex_lock(&d->lock);
+	snprintf(d->told, sizeof(d->told), "%s %d", digest_hex(digest).text, there);
+	pthread_mutex_unlock(&d->lock);
+}
 
 static void answer(int code, const char *text)
 {
@@ -123,6 +144,16 @@ static void many(struct driver *d, const char *command, char *words)
 	else
 		far_pull(d->far, blobs.items, blobs.count, on_many, d);
 	free(blobs.items);
+	if (!d->abandoned) {
+		await(d);
+		return;
+	}
+	struct far_usage u = { 0 };
+	while (u.puts + u.gets < d->abandoned_after) {
+		usleep(1000);
+		far_usage(d->far, &u);
+	}
+	far_free(steal(&d->far));
 	await(d);
 }
 
@@ -235,7 +266,11 @@ static void obey(struct driver *d, char *line)
 		*arguments++ = '\0';
 	else
 		arguments = line + strlen(line);
-	if (strncmp(line, "push", 4) == 0 || strncmp(line, "pull", 4) == 0)
+	if (strcmp(line, "abandon") == 0) {
+		d->abandoned = true;
+		d->abandoned_after = strtoull(arguments, &arguments, 10);
+		obey(d, arguments + 1);
+	} else if (strncmp(line, "push", 4) == 0 || strncmp(line, "pull", 4) == 0)
 		many(d, line, arguments);
 	else if (strcmp(line, "put") == 0)
 		put_file(d, arguments);
@@ -243,11 +278,14 @@ static void obey(struct driver *d, char *line)
 		put_random(d, arguments);
 	else if (strcmp(line, "usage") == 0)
 		usage(d);
+	else if (strcmp(line, "told") == 0)
+		answer(0, d->told);
 	else if (!about_one(d, line, arguments))
 		abort();
 }
 
-static void set_number(struct far_options *options, struct s3_limits *limits, const char *setting)
+static void set_number(struct driver *d, struct far_options *options, struct s3_limits *limits,
+                       const char *setting)
 {
 	const struct {
 		const char *name;
@@ -264,14 +302,21 @@ static void set_number(struct far_options *options, struct s3_limits *limits, co
 		options->connections = (unsigned)number;
 	if (strncmp(setting, "path_style=", 11) == 0)
 		options->path_style = (int)number;
+	if (strncmp(setting, "knows_all=", 10) == 0)
+		d->knows_all = number != 0;
 }
 
 static int open_all(struct driver *d, char **argv, struct error *err)
 {
-	struct far_options options = { .url = argv[2], .endpoint = argv[3], .path_style = -1 };
+	struct far_options options = { .url = argv[2],
+		                       .endpoint = argv[3],
+		                       .path_style = -1,
+		                       .known = known,
+		                       .remember = remember,
+		                       .arg = d };
 	struct s3_limits limits = S3_LIMITS;
 	for (char **setting = argv + 4; *setting; setting++)
-		set_number(&options, &limits, *setting);
+		set_number(d, &options, &limits, *setting);
 	int r = aws_config_load(&(struct aws_config_options){ 0 }, &d->config, err);
 	if (r == 0)
 		r = net_new(&(struct http_options){ 0 }, &d->net, err);

@@ -98,6 +98,30 @@ class Pushed(FarCase):
             self.assertLess(peak, 100 * 1024)
 
 
+class Remembered(FarCase):
+    def test_what_the_caller_knows_is_neither_asked_for_nor_sent(self):
+        driver = self.driver(knows_all=1)
+        digest = self.put(driver, b"elsewhere")
+        self.assertEqual(self.succeed(driver, "known", digest).rest, "1")
+        self.succeed(driver, "push", digest)
+        self.assertEqual(driver.usage()["puts"], 0)
+        # Word that it is wrong overrides that.
+        self.succeed(driver, "forget", digest)
+        self.assertEqual(self.succeed(driver, "known", digest).rest, "0")
+        self.assertEqual(driver.ask("told").rest, f"{digest} 0")
+        self.succeed(driver, "push", digest)
+        self.assertEqual(driver.usage()["puts"], 1)
+        self.assertEqual(driver.ask("told").rest, f"{digest} 1")
+
+    def test_caller_is_told_what_proved_to_be_there_or_absent(self):
+        driver = self.driver()
+        digest, absent = self.put(driver, b"told"), digest_of(b"absent")
+        self.succeed(driver, "push", digest)
+        self.assertEqual(driver.ask("told").rest, f"{digest} 1")
+        self.fail_with(driver, errno.ENOENT, "has", absent)
+        self.assertEqual(driver.ask("told").rest, f"{absent} 0")
+
+
 class Absent(FarCase):
     def test_what_is_nowhere_is_enoent_with_its_digest(self):
         driver = self.driver()
@@ -165,6 +189,23 @@ class Absent(FarCase):
         for bad in (text, b"", b"ggfs-memo 1\n", b"x" * (MIB + 1)):
             self.s3.request("PUT", self.key(other, "memo"), bad)
             self.fail_with(driver, errno.EBADMSG, "memo-get", other)
+
+
+class Closed(FarCase):
+    def test_closing_ends_what_is_under_way_as_canceled(self):
+        """Those that wait and those that look into the near store; test_faults has the rest."""
+        source = self.driver("source")
+        digests = [self.random(source, i, 20000 * i) for i in range(100)]
+        self.succeed(source, "push", *digests)
+        for verb in ("pull", "push"):
+            for connections in (1, 64):
+                driver = self.driver(f"{verb}{connections}", connections=connections,
+                                     url=f"{self.url}/{verb}{connections}" if verb == "push" else None)
+                if verb == "push":
+                    for i in range(100):
+                        self.random(driver, i, 20000 * i)
+                self.fail_with(driver, errno.ECANCELED, "abandon", "0", verb, *digests)
+                driver.close()
 
 
 class Refused(FarCase):

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """The far store through a proxy that fails on order: the right bytes or the right errno, nothing hot."""
 import errno
+import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -74,6 +76,20 @@ class Always(FaultCase):
             for digest in (small, packed, large):
                 self.fail_with(driver, errno.EBADMSG, "pull", digest)
                 self.fail_with(driver, errno.ENOENT, "near", digest)
+
+    def test_full_disk_is_enospc_and_the_rest_comes(self):
+        source = self.driver("source")
+        small, large = self.random(source, 1, 1000), self.random(source, 2, 8 * MIB)
+        self.succeed(source, "push", small, large)
+        near = os.path.join(self.directory, "near")
+        os.mkdir(near)
+        mount = 'mount -t tmpfs -o size=4m none "$0" && exec "$@"'
+        if subprocess.call(["unshare", "-rm", "sh", "-c", mount, near, "true"], stderr=subprocess.DEVNULL):
+            self.skipTest("needs user namespaces")
+        driver = self.driver("near/store", under=["unshare", "-rm", "sh", "-c", mount, near])
+        self.fail_with(driver, errno.ENOSPC, "pull", small, large)
+        self.succeed(driver, "near", small)
+        self.fail_with(driver, errno.ENOENT, "near", large)
 
     def test_one_poisoned_key_fails_alone_and_the_rest_goes_on(self):
         driver = self.driver("source")
@@ -245,6 +261,26 @@ class Away(FaultCase):
         self.assertEqual(answer.code, 0, answer)
         for digest in digests:
             self.succeed(driver, "near", digest)
+
+
+class Closed(FaultCase):
+    def test_closing_ends_what_waits_for_an_answer_as_canceled(self):
+        source = self.driver("source")
+        digests = [self.random(source, i, 3000) for i in range(100)] + [self.random(source, 200, 40 * MIB)]
+        self.succeed(source, "push", *digests)
+        parts = self.random(source, 201, 70 * MIB)
+        for number, (verb, fault, wanted, after) in enumerate((
+                ("pull", lambda r: "hang", digests, 30),
+                ("push", lambda r: "hang", [parts], 2),
+                # Until it is away: no request is under way but a probe, maybe.
+                ("pull", lambda r: "before", digests, 70),
+                # Ranges of one large object.
+                ("pull", lambda r: "hang" if "if-match" in r.headers else None, digests[-1:], 3))):
+            driver = self.through(self.proxy(fault), f"near{number}", stall_ms=60000)
+            if verb == "push":
+                self.random(driver, 201, 70 * MIB)
+            self.fail_with(driver, errno.ECANCELED, "abandon", str(after), verb, *wanted)
+            driver.close()
 
 
 class AtRandom(FaultCase):
