@@ -371,6 +371,8 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 
 /* --- the client --- */
 
+static pthread_once_t libcurl_once = PTHREAD_ONCE_INIT;
+
 static void initialize_libcurl(void)
 {
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -424,8 +426,7 @@ static char *system_ca_bundle(void)
 int http_new(struct loop *loop, const struct http_options *options, struct http **out,
              struct error *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, initialize_libcurl);
+	pthread_once(&libcurl_once, initialize_libcurl);
 	unsigned connections = options->connections_max;
 	if (!connections || connections > HTTP_CONNECTIONS_MAX)
 		connections = HTTP_CONNECTIONS_MAX;

@@ -29,7 +29,7 @@ static bool parse_offset(const char *text, int *seconds)
 	return true;
 }
 
-bool answer_time(const char *text, int64_t *out)
+bool aws_answer_time(const char *text, int64_t *out)
 {
 	struct tm parts = { 0 };
 	int offset;
@@ -77,7 +77,7 @@ static void wipe(char *text)
 	free(text);
 }
 
-int answer_sts(const char *text, size_t len, struct aws_keys *out, struct error *err)
+int aws_answer_sts(const char *text, size_t len, struct aws_keys *out, struct error *err)
 {
 	static const char *const names[] = { "AccessKeyId", "SecretAccessKey", "SessionToken",
 		                             "Expiration" };
@@ -86,7 +86,7 @@ int answer_sts(const char *text, size_t len, struct aws_keys *out, struct error 
 	int r = 0;
 	if (!xml_texts(text, len, names, 4, values))
 		r = error_set(err, -EBADMSG, "the answer is no XML");
-	else if (!values[3] || !answer_time(values[3], &expires_s))
+	else if (!values[3] || !aws_answer_time(values[3], &expires_s))
 		r = error_set(err, -EBADMSG, "the answer has no valid Expiration");
 	else
 		r = take(values[0], values[1], values[2], expires_s, out, err);
@@ -116,13 +116,13 @@ static int take_expiring(const json_t *o, const char *token_name, bool must_expi
 {
 	const char *expires = text_of(o, "Expiration");
 	int64_t expires_s = 0;
-	if ((must_expire && !expires) || (expires && !answer_time(expires, &expires_s)))
+	if ((must_expire && !expires) || (expires && !aws_answer_time(expires, &expires_s)))
 		return error_set(err, -EBADMSG, "the answer has no valid Expiration");
 	return take(text_of(o, "AccessKeyId"), text_of(o, "SecretAccessKey"),
 	            text_of(o, token_name), expires_s, out, err);
 }
 
-int answer_metadata(const char *text, size_t len, struct aws_keys *out, struct error *err)
+int aws_answer_metadata(const char *text, size_t len, struct aws_keys *out, struct error *err)
 {
 	json_t *o = load(text, len, err);
 	if (!o)
@@ -135,7 +135,7 @@ int answer_metadata(const char *text, size_t len, struct aws_keys *out, struct e
 	return r;
 }
 
-int answer_process(const char *text, size_t len, struct aws_keys *out, struct error *err)
+int aws_answer_process(const char *text, size_t len, struct aws_keys *out, struct error *err)
 {
 	json_t *o = load(text, len, err);
 	if (!o)
@@ -148,7 +148,7 @@ int answer_process(const char *text, size_t len, struct aws_keys *out, struct er
 	return r;
 }
 
-int answer_sso(const char *text, size_t len, struct aws_keys *out, struct error *err)
+int aws_answer_sso(const char *text, size_t len, struct aws_keys *out, struct error *err)
 {
 	json_t *o = load(text, len, err);
 	if (!o)
@@ -164,7 +164,7 @@ int answer_sso(const char *text, size_t len, struct aws_keys *out, struct error 
 	return r;
 }
 
-int answer_sso_token(const char *text, size_t len, struct sso_token *out, struct error *err)
+int aws_answer_sso_token(const char *text, size_t len, struct sso_token *out, struct error *err)
 {
 	json_t *o = load(text, len, err);
 	if (!o)
@@ -174,7 +174,7 @@ int answer_sso_token(const char *text, size_t len, struct sso_token *out, struct
 	int r = 0;
 	if (!token || !is_plain(token, TOKEN_MAX))
 		r = error_set(err, -EBADMSG, "there is no valid accessToken in it");
-	else if (!expires || !answer_time(expires, &expires_s))
+	else if (!expires || !aws_answer_time(expires, &expires_s))
 		r = error_set(err, -EBADMSG, "there is no valid expiresAt in it");
 	else
 		*out = (struct sso_token){ .token = xstrdup(token), .expires_s = expires_s };

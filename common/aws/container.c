@@ -11,7 +11,7 @@
 
 #define RELATIVE_HOST "http://169.254.170.2"
 
-static const char *variable(const struct fetch *f, const char *name)
+static const char *variable(const struct aws_fetch *f, const char *name)
 {
 	const char *value = aws_config_env(f->config, name);
 	return value && *value ? value : NULL;
@@ -48,21 +48,22 @@ static bool url_is_allowed(const char *url)
 	return host_is_near(host);
 }
 
-static void on_answer(struct fetch *f, struct http_response *r)
+static void on_answer(struct aws_fetch *f, struct http_response *r)
 {
 	struct aws_keys keys = { 0 };
 	struct error err = ERROR_INIT;
 	if (r->code < 0 || r->status != 200)
-		fetch_fail_answer(f, "container endpoint", r);
-	else if (answer_metadata(r->body.data ? r->body.data : "", r->body.len, &keys, &err) < 0)
-		fetch_fail(f, "container endpoint: %s", err.text);
+		aws_fetch_fail_answer(f, "container endpoint", r);
+	else if (aws_answer_metadata(r->body.data ? r->body.data : "", r->body.len, &keys, &err) <
+	         0)
+		aws_fetch_fail(f, "container endpoint: %s", err.text);
 	else
-		fetch_keys(f, &keys);
+		aws_fetch_keys(f, &keys);
 	aws_keys_release(&keys);
 }
 
 /* 0 with the token (NULL: none), or -EACCES. */
-static int read_token(struct fetch *f, struct buf *token, struct error *err)
+static int read_token(struct aws_fetch *f, struct buf *token, struct error *err)
 {
 	const char *file = variable(f, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
 	const char *text = variable(f, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
@@ -80,31 +81,33 @@ static int read_token(struct fetch *f, struct buf *token, struct error *err)
 	return 0;
 }
 
-void fetch_container(struct fetch *f)
+void aws_fetch_container(struct aws_fetch *f)
 {
 	const char *relative = variable(f, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
 	const char *full = variable(f, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
 	scoped_buf struct buf token = BUF_INIT;
 	struct error err = ERROR_INIT;
 	if (relative && *relative != '/') {
-		fetch_fail(f, "container endpoint: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not "
-		              "begin with /");
+		aws_fetch_fail(
+		        f, "container endpoint: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not "
+		           "begin with /");
 		return;
 	}
 	if (!relative && !url_is_allowed(full)) {
-		fetch_fail(f, "container endpoint: AWS_CONTAINER_CREDENTIALS_FULL_URI is neither "
-		              "https nor of this machine");
+		aws_fetch_fail(f,
+		               "container endpoint: AWS_CONTAINER_CREDENTIALS_FULL_URI is neither "
+		               "https nor of this machine");
 		return;
 	}
 	if (read_token(f, &token, &err) < 0) {
-		fetch_fail(f, "container endpoint: %s", err.text);
+		aws_fetch_fail(f, "container endpoint: %s", err.text);
 		return;
 	}
 	f->method = xstrdup("GET");
 	f->url = relative ? xformat(RELATIVE_HOST "%s", relative) : xstrdup(full);
 	strv_add(&f->headers, "accept: application/json");
-	fetch_set_token(f, token.data);
+	aws_fetch_set_token(f, token.data);
 	if (token.len)
 		strv_add_format(&f->headers, "authorization: %s", token.data);
-	fetch_request(f, on_answer);
+	aws_fetch_request(f, on_answer);
 }

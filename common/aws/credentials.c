@@ -16,7 +16,7 @@ struct credentials {
 	bool planned;
 	struct aws_keys keys; /* access_key NULL: none yet */
 	bool refused;         /* by a service; they are no good any more */
-	struct fetch *fetch;
+	struct aws_fetch *fetch;
 	int64_t hold_until_ms; /* after a failure */
 	int64_t fetched_ms;
 	struct loop_timer *tell; /* those who wait, of that failure */
@@ -73,7 +73,7 @@ void credentials_free(struct credentials *c)
 		return;
 	struct error err = ERROR_INIT;
 	error_set(&err, -ECANCELED, "the AWS client was closed");
-	fetch_free(c->fetch);
+	aws_fetch_free(c->fetch);
 	loop_cancel(c->tell);
 	tell_all(c, NULL, &err);
 	aws_keys_release(&c->keys);
@@ -98,7 +98,7 @@ static void on_fetched(void *arg, struct aws_keys *keys, const struct error *err
 		fresh = *keys;
 		*keys = (struct aws_keys){ 0 };
 	}
-	fetch_free(steal(&c->fetch));
+	aws_fetch_free(steal(&c->fetch));
 	if (keys) {
 		aws_keys_release(&c->keys);
 		c->keys = fresh;
@@ -123,8 +123,8 @@ static void on_fetched(void *arg, struct aws_keys *keys, const struct error *err
 static void begin_fetch(struct credentials *c)
 {
 	if (!c->fetch && c->planned && now_ms() >= c->hold_until_ms)
-		c->fetch = fetch_new(c->net, c->config, &c->plan, c->clock, CREDENTIALS_WHOLE_MS,
-		                     on_fetched, c);
+		c->fetch = aws_fetch_new(c->net, c->config, &c->plan, c->clock,
+		                         CREDENTIALS_WHOLE_MS, on_fetched, c);
 }
 
 static bool plan_is_static(const struct credentials *c)

@@ -10,28 +10,29 @@ static void start(void *arg);
 
 static void on_deadline(void *arg)
 {
-	struct fetch *f = arg;
+	struct aws_fetch *f = arg;
 	f->deadline = NULL;
-	fetch_fail(f, "%s: no answer in time", f->plan->origin);
+	aws_fetch_fail(f, "%s: no answer in time", f->plan->origin);
 }
 
-struct fetch *fetch_new(struct net *net, const struct aws_config *config, const struct plan *plan,
-                        struct aws_clock *clock, int64_t whole_ms, fetch_done_fn *done, void *arg)
+struct aws_fetch *aws_fetch_new(struct net *net, const struct aws_config *config,
+                                const struct plan *plan, struct aws_clock *clock, int64_t whole_ms,
+                                aws_fetch_done_fn *done, void *arg)
 {
-	struct fetch *f = xcalloc(1, sizeof(*f));
-	*f = (struct fetch){ .net = net,
-		             .config = config,
-		             .plan = plan,
-		             .clock = clock,
-		             .done = done,
-		             .arg = arg,
-		             .roles_left = plan->role_count };
+	struct aws_fetch *f = xcalloc(1, sizeof(*f));
+	*f = (struct aws_fetch){ .net = net,
+		                 .config = config,
+		                 .plan = plan,
+		                 .clock = clock,
+		                 .done = done,
+		                 .arg = arg,
+		                 .roles_left = plan->role_count };
 	f->deadline = loop_after(net_loop(net), whole_ms, on_deadline, f);
 	f->again = loop_after(net_loop(net), 0, start, f);
 	return f;
 }
 
-void fetch_reset(struct fetch *f)
+void aws_fetch_reset(struct aws_fetch *f)
 {
 	if (f->transfer)
 		http_cancel(steal(&f->transfer));
@@ -50,15 +51,15 @@ void fetch_reset(struct fetch *f)
 	f->whole_ms = FETCH_REQUEST_MS;
 }
 
-void fetch_free(struct fetch *f)
+void aws_fetch_free(struct aws_fetch *f)
 {
 	if (!f)
 		return;
-	fetch_reset(f);
-	process_free(f->process);
+	aws_fetch_reset(f);
+	aws_process_free(f->process);
 	loop_cancel(f->deadline);
 	aws_keys_release(&f->keys);
-	fetch_set_token(f, NULL);
+	aws_fetch_set_token(f, NULL);
 	free(f);
 }
 
@@ -66,51 +67,51 @@ void fetch_free(struct fetch *f)
 
 static void start(void *arg)
 {
-	static void (*const sources[])(struct fetch *) = {
-		[PLAN_STATIC] = fetch_static,
-		[PLAN_WEB_IDENTITY] = fetch_web_identity,
-		[PLAN_SSO] = fetch_sso,
-		[PLAN_PROCESS] = fetch_process,
-		[PLAN_CONTAINER] = fetch_container,
-		[PLAN_IMDS] = fetch_imds,
+	static void (*const sources[])(struct aws_fetch *) = {
+		[PLAN_STATIC] = aws_fetch_static,
+		[PLAN_WEB_IDENTITY] = aws_fetch_web_identity,
+		[PLAN_SSO] = aws_fetch_sso,
+		[PLAN_PROCESS] = aws_fetch_process,
+		[PLAN_CONTAINER] = aws_fetch_container,
+		[PLAN_IMDS] = aws_fetch_imds,
 	};
-	struct fetch *f = arg;
+	struct aws_fetch *f = arg;
 	f->again = NULL;
-	fetch_reset(f);
+	aws_fetch_reset(f);
 	sources[f->plan->source](f);
 }
 
-void fetch_keys(struct fetch *f, struct aws_keys *keys)
+void aws_fetch_keys(struct aws_fetch *f, struct aws_keys *keys)
 {
 	aws_keys_release(&f->keys);
 	f->keys = *keys;
 	*keys = (struct aws_keys){ 0 };
 	if (f->roles_left) {
 		f->roles_left--;
-		fetch_reset(f);
-		fetch_role(f);
+		aws_fetch_reset(f);
+		aws_fetch_role(f);
 	} else {
 		struct error none = ERROR_INIT;
 		f->done(f->arg, &f->keys, &none);
 	}
 }
 
-void fetch_fail_error(struct fetch *f, const struct error *err)
+void aws_fetch_fail_error(struct aws_fetch *f, const struct error *err)
 {
 	f->done(f->arg, NULL, err);
 }
 
-void fetch_fail(struct fetch *f, const char *format, ...)
+void aws_fetch_fail(struct aws_fetch *f, const char *format, ...)
 {
 	struct error err = { .code = -EACCES };
 	va_list args;
 	va_start(args, format);
 	vsnprintf(err.text, sizeof(err.text), format, args);
 	va_end(args);
-	fetch_fail_error(f, &err);
+	aws_fetch_fail_error(f, &err);
 }
 
-void fetch_set_token(struct fetch *f, const char *token)
+void aws_fetch_set_token(struct aws_fetch *f, const char *token)
 {
 	if (f->token)
 		OPENSSL_cleanse(f->token, strlen(f->token));
@@ -126,10 +127,10 @@ static void hide(char *text, const char *secret)
 		memset(at, '*', len);
 }
 
-void fetch_fail_answer(struct fetch *f, const char *where, const struct http_response *r)
+void aws_fetch_fail_answer(struct aws_fetch *f, const char *where, const struct http_response *r)
 {
 	if (r->code < 0) {
-		fetch_fail(f, "%s: %s", where, r->reason);
+		aws_fetch_fail(f, "%s: %s", where, r->reason);
 		return;
 	}
 	scoped_free char *code = NULL;
@@ -138,24 +139,24 @@ void fetch_fail_answer(struct fetch *f, const char *where, const struct http_res
 	hide(message, f->token);
 	hide(message, f->keys.secret_key);
 	hide(message, f->keys.session_token);
-	fetch_fail(f, "%s: status %d, %s: %s", where, r->status, code, message);
+	aws_fetch_fail(f, "%s: status %d, %s: %s", where, r->status, code, message);
 }
 
-void fetch_static(struct fetch *f)
+void aws_fetch_static(struct aws_fetch *f)
 {
 	const struct plan *p = f->plan;
 	struct aws_keys keys = { .access_key = xstrdup(p->access_key),
 		                 .secret_key = xstrdup(p->secret_key) };
 	if (p->session_token)
 		keys.session_token = xstrdup(p->session_token);
-	fetch_keys(f, &keys);
+	aws_fetch_keys(f, &keys);
 }
 
 /* --- requests --- */
 
 static void send_request(void *arg);
 
-static bool is_worth_repeating(const struct fetch *f, const struct http_response *r)
+static bool is_worth_repeating(const struct aws_fetch *f, const struct http_response *r)
 {
 	if (f->attempts >= f->attempts_max)
 		return false;
@@ -167,7 +168,7 @@ static bool is_worth_repeating(const struct fetch *f, const struct http_response
 
 static void on_answer(void *arg, struct http_response *r)
 {
-	struct fetch *f = arg;
+	struct aws_fetch *f = arg;
 	f->transfer = NULL;
 	if (is_worth_repeating(f, r)) {
 		int64_t delay_ms = FETCH_FIRST_DELAY_MS << (2 * (f->attempts - 1));
@@ -179,7 +180,7 @@ static void on_answer(void *arg, struct http_response *r)
 
 static void send_request(void *arg)
 {
-	struct fetch *f = arg;
+	struct aws_fetch *f = arg;
 	struct error err = ERROR_INIT;
 	f->again = NULL;
 	f->attempts++;
@@ -198,10 +199,10 @@ static void send_request(void *arg)
 		.done = on_answer,
 	};
 	if (http_start(net_http(f->net), &request, &f->transfer, &err) < 0)
-		fetch_fail(f, "%s: %s", f->plan->origin, err.text);
+		aws_fetch_fail(f, "%s: %s", f->plan->origin, err.text);
 }
 
-void fetch_request(struct fetch *f, fetch_answer_fn *answered)
+void aws_fetch_request(struct aws_fetch *f, aws_fetch_answer_fn *answered)
 {
 	f->answered = answered;
 	send_request(f);

@@ -1,6 +1,7 @@
 /*
  * One fetching of keys as a plan says: from its source, then a role after the other by STS. Each
- * source is a function that begins and, some answers later, ends with fetch_keys() or fetch_fail().
+ * source is a function that begins and, some answers later, ends with aws_fetch_keys() or
+ * aws_fetch_fail().
  *
  * Threads: the net's.
  */
@@ -21,19 +22,19 @@ enum {
 	FETCH_FILE_MAX = 256 << 10,
 };
 
-struct fetch;
+struct aws_fetch;
 /* keys: the callee may steal; NULL when it failed, -EACCES with a sentence. */
-typedef void fetch_done_fn(void *arg, struct aws_keys *keys, const struct error *err);
-typedef void fetch_answer_fn(struct fetch *f, struct http_response *r);
+typedef void aws_fetch_done_fn(void *arg, struct aws_keys *keys, const struct error *err);
+typedef void aws_fetch_answer_fn(struct aws_fetch *f, struct http_response *r);
 
-struct process;
+struct aws_process;
 
-struct fetch {
+struct aws_fetch {
 	struct net *net;
 	const struct aws_config *config;
 	const struct plan *plan;
 	struct aws_clock *clock;
-	fetch_done_fn *done;
+	aws_fetch_done_fn *done;
 	void *arg;
 	struct aws_keys keys; /* so far */
 	size_t roles_left;    /* of plan->roles; the last is assumed first */
@@ -46,41 +47,43 @@ struct fetch {
 	struct strv headers;
 	unsigned attempts, attempts_max;
 	int64_t connect_ms, whole_ms;
-	fetch_answer_fn *answered;
+	aws_fetch_answer_fn *answered;
 	char *token; /* a secret that is sent; no answer's sentence may show it */
-	struct process *process;
+	struct aws_process *process;
 };
 
-/* done is called once, never from within. Ended by fetch_free, before or after. */
-struct fetch *fetch_new(struct net *net, const struct aws_config *config, const struct plan *plan,
-                        struct aws_clock *clock, int64_t whole_ms, fetch_done_fn *done, void *arg);
-void fetch_free(struct fetch *f);
+/* done is called once, never from within. Ended by aws_fetch_free, before or after. */
+struct aws_fetch *aws_fetch_new(struct net *net, const struct aws_config *config,
+                                const struct plan *plan, struct aws_clock *clock, int64_t whole_ms,
+                                aws_fetch_done_fn *done, void *arg);
+void aws_fetch_free(struct aws_fetch *f);
 
 /* --- for the sources --- */
 
 /* These end the step; the fetch may be gone when they return. */
-void fetch_keys(struct fetch *f, struct aws_keys *keys); /* steals */
-void fetch_fail(struct fetch *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void fetch_fail_error(struct fetch *f, const struct error *err);
+void aws_fetch_keys(struct aws_fetch *f, struct aws_keys *keys); /* steals */
+void aws_fetch_fail(struct aws_fetch *f, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+void aws_fetch_fail_error(struct aws_fetch *f, const struct error *err);
 
 /* Sends f->method, url, headers and body; answered gets what came of it in the end. Direct: these
  * are no requests for proxies. */
-void fetch_request(struct fetch *f, fetch_answer_fn *answered);
+void aws_fetch_request(struct aws_fetch *f, aws_fetch_answer_fn *answered);
 /* Empties what the last request was. */
-void fetch_reset(struct fetch *f);
-void fetch_set_token(struct fetch *f, const char *token); /* copied; NULL is fine */
+void aws_fetch_reset(struct aws_fetch *f);
+void aws_fetch_set_token(struct aws_fetch *f, const char *token); /* copied; NULL is fine */
 /* "where: 403 AccessDenied: ..." or the transport's fault. */
-void fetch_fail_answer(struct fetch *f, const char *where, const struct http_response *r);
+void aws_fetch_fail_answer(struct aws_fetch *f, const char *where, const struct http_response *r);
 
-void fetch_static(struct fetch *f);
-void fetch_web_identity(struct fetch *f);
-void fetch_sso(struct fetch *f);
-void fetch_process(struct fetch *f);
-void fetch_container(struct fetch *f);
-void fetch_imds(struct fetch *f);
+void aws_fetch_static(struct aws_fetch *f);
+void aws_fetch_web_identity(struct aws_fetch *f);
+void aws_fetch_sso(struct aws_fetch *f);
+void aws_fetch_process(struct aws_fetch *f);
+void aws_fetch_container(struct aws_fetch *f);
+void aws_fetch_imds(struct aws_fetch *f);
 /* Assumes plan->roles[roles_left] with f->keys. */
-void fetch_role(struct fetch *f);
+void aws_fetch_role(struct aws_fetch *f);
 
-void process_free(struct process *p); /* kills it; NULL is fine */
+void aws_process_free(struct aws_process *p); /* kills it; NULL is fine */
 
 #endif

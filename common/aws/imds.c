@@ -44,10 +44,11 @@ static long setting(const struct aws_config *c, const char *variable, const char
 	return number < max ? number : max;
 }
 
-static void ask(struct fetch *f, const char *method, const char *path, fetch_answer_fn *answered)
+static void ask(struct aws_fetch *f, const char *method, const char *path,
+                aws_fetch_answer_fn *answered)
 {
 	scoped_free char *base = endpoint(f->config);
-	fetch_reset(f);
+	aws_fetch_reset(f);
 	f->method = xstrdup(method);
 	f->url = xformat("%s%s", base, path);
 	f->connect_ms = 1000 * setting(f->config, "AWS_METADATA_SERVICE_TIMEOUT",
@@ -62,19 +63,20 @@ static void ask(struct fetch *f, const char *method, const char *path, fetch_ans
 		strv_add_format(&f->headers, "x-aws-ec2-metadata-token: %s", f->token);
 	else
 		strv_add(&f->headers, "x-aws-ec2-metadata-token-ttl-seconds: 21600");
-	fetch_request(f, answered);
+	aws_fetch_request(f, answered);
 }
 
-static void on_keys(struct fetch *f, struct http_response *r)
+static void on_keys(struct aws_fetch *f, struct http_response *r)
 {
 	struct aws_keys keys = { 0 };
 	struct error err = ERROR_INIT;
 	if (r->code < 0 || r->status != 200)
-		fetch_fail_answer(f, "EC2 metadata service", r);
-	else if (answer_metadata(r->body.data ? r->body.data : "", r->body.len, &keys, &err) < 0)
-		fetch_fail(f, "EC2 metadata service: %s", err.text);
+		aws_fetch_fail_answer(f, "EC2 metadata service", r);
+	else if (aws_answer_metadata(r->body.data ? r->body.data : "", r->body.len, &keys, &err) <
+	         0)
+		aws_fetch_fail(f, "EC2 metadata service: %s", err.text);
 	else
-		fetch_keys(f, &keys);
+		aws_fetch_keys(f, &keys);
 	aws_keys_release(&keys);
 }
 
@@ -90,20 +92,20 @@ static char *plain_line(const struct http_response *r, size_t max)
 	return xstrndup(r->body.data, len);
 }
 
-static void on_roles(struct fetch *f, struct http_response *r)
+static void on_roles(struct aws_fetch *f, struct http_response *r)
 {
 	scoped_free char *role = NULL;
 	if (r->code == 0 && r->status == 404) {
-		fetch_fail(f, "EC2 metadata service: this instance has no role");
+		aws_fetch_fail(f, "EC2 metadata service: this instance has no role");
 		return;
 	}
 	if (r->code < 0 || r->status != 200) {
-		fetch_fail_answer(f, "EC2 metadata service", r);
+		aws_fetch_fail_answer(f, "EC2 metadata service", r);
 		return;
 	}
 	role = plain_line(r, ROLE_MAX);
 	if (!role) {
-		fetch_fail(f, "EC2 metadata service: there is no valid role in its answer");
+		aws_fetch_fail(f, "EC2 metadata service: there is no valid role in its answer");
 		return;
 	}
 	scoped_buf struct buf path = BUF_INIT;
@@ -112,28 +114,30 @@ static void on_roles(struct fetch *f, struct http_response *r)
 	ask(f, "GET", path.data, on_keys);
 }
 
-static void on_token(struct fetch *f, struct http_response *r)
+static void on_token(struct aws_fetch *f, struct http_response *r)
 {
 	if (r->code < 0) {
-		fetch_fail(f,
-		           "no AWS credentials: none in the environment (AWS_ACCESS_KEY_ID), none "
-		           "in profile %s of %s or %s, no container endpoint, and no EC2 metadata "
-		           "service (%s). \"aws configure\" sets them",
-		           aws_config_profile_name(f->config),
-		           aws_config_path(f->config, AWS_FILE_CREDENTIALS),
-		           aws_config_path(f->config, AWS_FILE_CONFIG), r->reason);
+		aws_fetch_fail(
+		        f,
+		        "no AWS credentials: none in the environment (AWS_ACCESS_KEY_ID), none "
+		        "in profile %s of %s or %s, no container endpoint, and no EC2 metadata "
+		        "service (%s). \"aws configure\" sets them",
+		        aws_config_profile_name(f->config),
+		        aws_config_path(f->config, AWS_FILE_CREDENTIALS),
+		        aws_config_path(f->config, AWS_FILE_CONFIG), r->reason);
 		return;
 	}
 	scoped_free char *token = r->status == 200 ? plain_line(r, TOKEN_MAX) : NULL;
-	fetch_set_token(f, token);
+	aws_fetch_set_token(f, token);
 	if (f->token)
 		ask(f, "GET", PATH_ROLES, on_roles);
 	else
-		fetch_fail(f, "EC2 metadata service: no token (IMDSv2), but status %d", r->status);
+		aws_fetch_fail(f, "EC2 metadata service: no token (IMDSv2), but status %d",
+		               r->status);
 }
 
-void fetch_imds(struct fetch *f)
+void aws_fetch_imds(struct aws_fetch *f)
 {
-	fetch_set_token(f, NULL);
+	aws_fetch_set_token(f, NULL);
 	ask(f, "PUT", PATH_TOKEN, on_token);
 }

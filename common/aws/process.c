@@ -20,8 +20,8 @@ enum {
 	PROCESS_OUTPUT_MAX = 64 << 10,
 };
 
-struct process {
-	struct fetch *fetch;
+struct aws_process {
+	struct aws_fetch *fetch;
 	pid_t pid; /* 0: none, or reaped */
 	int out, pidfd;
 	struct loop_watch *out_watch, *end_watch;
@@ -29,7 +29,7 @@ struct process {
 	struct buf output;
 };
 
-static int reap(struct process *p)
+static int reap(struct aws_process *p)
 {
 	int status = 0;
 	pid_t r;
@@ -41,7 +41,7 @@ static int reap(struct process *p)
 	return r < 0 ? 0 : status;
 }
 
-void process_free(struct process *p)
+void aws_process_free(struct aws_process *p)
 {
 	if (!p)
 		return;
@@ -61,16 +61,16 @@ void process_free(struct process *p)
 	free(p);
 }
 
-static void fail(struct process *p, const char *what)
+static void fail(struct aws_process *p, const char *what)
 {
-	struct fetch *f = p->fetch;
-	process_free(steal(&f->process));
-	fetch_fail(f, "%s: the program %s", f->plan->origin, what);
+	struct aws_fetch *f = p->fetch;
+	aws_process_free(steal(&f->process));
+	aws_fetch_fail(f, "%s: the program %s", f->plan->origin, what);
 }
 
 static void on_deadline(void *arg)
 {
-	struct process *p = arg;
+	struct aws_process *p = arg;
 	p->deadline = NULL;
 	fail(p, "did not end in time");
 }
@@ -78,8 +78,8 @@ static void on_deadline(void *arg)
 static void on_end(void *arg, uint32_t events)
 {
 	(void)events;
-	struct process *p = arg;
-	struct fetch *f = p->fetch;
+	struct aws_process *p = arg;
+	struct aws_fetch *f = p->fetch;
 	int status = reap(p);
 	if (status) {
 		scoped_free char *what =
@@ -92,19 +92,20 @@ static void on_end(void *arg, uint32_t events)
 	}
 	struct aws_keys keys = { 0 };
 	struct error err = ERROR_INIT;
-	int r = answer_process(p->output.data ? p->output.data : "", p->output.len, &keys, &err);
-	process_free(steal(&f->process));
+	int r = aws_answer_process(p->output.data ? p->output.data : "", p->output.len, &keys,
+	                           &err);
+	aws_process_free(steal(&f->process));
 	if (r < 0)
-		fetch_fail(f, "%s: %s", f->plan->origin, err.text);
+		aws_fetch_fail(f, "%s: %s", f->plan->origin, err.text);
 	else
-		fetch_keys(f, &keys);
+		aws_fetch_keys(f, &keys);
 	aws_keys_release(&keys);
 }
 
 static void on_output(void *arg, uint32_t events)
 {
 	(void)events;
-	struct process *p = arg;
+	struct aws_process *p = arg;
 	char bytes[4096];
 	ssize_t got = read(p->out, bytes, sizeof(bytes));
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -150,7 +151,7 @@ static int spawn(char **argv, int out, pid_t *pid)
 	return -r;
 }
 
-static int run(struct process *p, char **argv, struct error *err)
+static int run(struct aws_process *p, char **argv, struct error *err)
 {
 	struct loop *loop = net_loop(p->fetch->net);
 	int ends[2];
@@ -172,19 +173,19 @@ static int run(struct process *p, char **argv, struct error *err)
 	return loop_watch(loop, p->out, EPOLLIN, on_output, p, &p->out_watch, err);
 }
 
-void fetch_process(struct fetch *f)
+void aws_fetch_process(struct aws_fetch *f)
 {
 	struct error err = ERROR_INIT;
 	scoped_strv struct strv argv = STRV_INIT;
 	if (!words_split(f->plan->command, &argv) || !argv.count) {
-		fetch_fail(f, "%s: the command has a quote without its end, or no word",
-		           f->plan->origin);
+		aws_fetch_fail(f, "%s: the command has a quote without its end, or no word",
+		               f->plan->origin);
 		return;
 	}
 	f->process = xcalloc(1, sizeof(*f->process));
-	*f->process = (struct process){ .fetch = f, .out = -1, .pidfd = -1 };
+	*f->process = (struct aws_process){ .fetch = f, .out = -1, .pidfd = -1 };
 	if (run(f->process, argv.items, &err) < 0) {
-		process_free(steal(&f->process));
-		fetch_fail(f, "%s: %s", f->plan->origin, err.text);
+		aws_process_free(steal(&f->process));
+		aws_fetch_fail(f, "%s: %s", f->plan->origin, err.text);
 	}
 }

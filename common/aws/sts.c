@@ -25,7 +25,7 @@ static void add_role(struct buf *b, const struct plan_role *role, const struct a
 		add_parameter(b, "DurationSeconds", role->duration);
 }
 
-static void begin(struct fetch *f, struct buf *body)
+static void begin(struct aws_fetch *f, struct buf *body)
 {
 	const char *source;
 	scoped_free char *endpoint = aws_config_endpoint(f->config, "sts", &source);
@@ -35,32 +35,32 @@ static void begin(struct fetch *f, struct buf *body)
 	strv_add(&f->headers, "content-type: application/x-www-form-urlencoded; charset=utf-8");
 }
 
-static void take_answer(struct fetch *f, const char *what, const struct plan_role *role,
+static void take_answer(struct aws_fetch *f, const char *what, const struct plan_role *role,
                         const struct http_response *r)
 {
 	scoped_free char *where = xformat("%s of role %s", what, role->arn);
 	struct aws_keys keys = { 0 };
 	struct error err = ERROR_INIT;
 	if (r->code < 0 || r->status != 200)
-		fetch_fail_answer(f, where, r);
-	else if (answer_sts(r->body.data ? r->body.data : "", r->body.len, &keys, &err) < 0)
-		fetch_fail(f, "%s: %s", where, err.text);
+		aws_fetch_fail_answer(f, where, r);
+	else if (aws_answer_sts(r->body.data ? r->body.data : "", r->body.len, &keys, &err) < 0)
+		aws_fetch_fail(f, "%s: %s", where, err.text);
 	else
-		fetch_keys(f, &keys);
+		aws_fetch_keys(f, &keys);
 	aws_keys_release(&keys);
 }
 
 /* --- AssumeRole --- */
 
-static void send_role(struct fetch *f, fetch_answer_fn *answered);
+static void send_role(struct aws_fetch *f, aws_fetch_answer_fn *answered);
 
-static void on_role(struct fetch *f, struct http_response *r)
+static void on_role(struct aws_fetch *f, struct http_response *r)
 {
 	take_answer(f, "AssumeRole", &f->plan->roles[f->roles_left], r);
 }
 
 /* The first answer may show that our clock is wrong. */
-static void on_first_role(struct fetch *f, struct http_response *r)
+static void on_first_role(struct aws_fetch *f, struct http_response *r)
 {
 	if (aws_clock_learn(f->clock, r))
 		send_role(f, on_role);
@@ -68,7 +68,7 @@ static void on_first_role(struct fetch *f, struct http_response *r)
 		on_role(f, r);
 }
 
-static void sign(struct fetch *f)
+static void sign(struct aws_fetch *f)
 {
 	const char *authority = strstr(f->url, "://");
 	size_t skip = authority ? (size_t)(authority - f->url) + 3 : 0;
@@ -91,50 +91,50 @@ static void sign(struct fetch *f)
 	strv_copy(&f->headers, &signed_headers);
 }
 
-static void send_role(struct fetch *f, fetch_answer_fn *answered)
+static void send_role(struct aws_fetch *f, aws_fetch_answer_fn *answered)
 {
 	scoped_buf struct buf body = BUF_INIT;
 	add_parameter(&body, "Action", "AssumeRole");
 	add_role(&body, &f->plan->roles[f->roles_left], f->clock);
-	fetch_reset(f);
+	aws_fetch_reset(f);
 	begin(f, &body);
 	sign(f);
-	fetch_request(f, answered);
+	aws_fetch_request(f, answered);
 }
 
-void fetch_role(struct fetch *f)
+void aws_fetch_role(struct aws_fetch *f)
 {
 	send_role(f, on_first_role);
 }
 
 /* --- AssumeRoleWithWebIdentity --- */
 
-static void on_web_identity(struct fetch *f, struct http_response *r)
+static void on_web_identity(struct aws_fetch *f, struct http_response *r)
 {
 	take_answer(f, "AssumeRoleWithWebIdentity", &f->plan->web_role, r);
 }
 
-void fetch_web_identity(struct fetch *f)
+void aws_fetch_web_identity(struct aws_fetch *f)
 {
 	scoped_free char *path = aws_config_expand(f->config, f->plan->token_file);
 	scoped_buf struct buf token = BUF_INIT;
 	struct error err = ERROR_INIT;
 	/* Read each time: Kubernetes replaces it. */
 	if (read_file_at(AT_FDCWD, path, &token, FETCH_FILE_MAX, &err) < 0) {
-		fetch_fail(f, "web identity token: %s", err.text);
+		aws_fetch_fail(f, "web identity token: %s", err.text);
 		return;
 	}
 	while (token.len && strchr(" \t\r\n", token.data[token.len - 1]))
 		token.data[--token.len] = '\0';
 	if (!token.len || strlen(token.data) != token.len) {
-		fetch_fail(f, "web identity token: %s has none in it", path);
+		aws_fetch_fail(f, "web identity token: %s has none in it", path);
 		return;
 	}
 	scoped_buf struct buf body = BUF_INIT;
 	add_parameter(&body, "Action", "AssumeRoleWithWebIdentity");
 	add_role(&body, &f->plan->web_role, f->clock);
 	add_parameter(&body, "WebIdentityToken", token.data);
-	fetch_set_token(f, token.data);
+	aws_fetch_set_token(f, token.data);
 	begin(f, &body);
-	fetch_request(f, on_web_identity);
+	aws_fetch_request(f, on_web_identity);
 }
