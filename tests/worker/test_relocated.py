@@ -2,12 +2,17 @@
 """What compilers and binutils make on a worker, without namespaces, chroot or mount: every file must
 be what the plain tools make, debug paths included.
 
-    test_relocated.py MODEL_TOOL WORKER_TOOL [Relocated.test_NAME...]
+    test_relocated.py MODEL_TOOL WORKER_TOOL AS_USER [Relocated.test_NAME...]
 
-The calls are those of the models' own suite; it is the worker that runs what they record.
+The calls are those of the models' own suite; it is the worker that runs what they record. It does
+so where no namespace can be had, on a read-only root, with the machine's compiler, headers,
+libraries of the compiler and all of /usr/bin hidden.
 """
+import functools
 import os
+import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../build/model"))
@@ -17,7 +22,9 @@ import tap  # noqa: E402
 import test_commands  # noqa: E402
 from test_commands import PLACEHOLDER, snapshot  # noqa: E402
 
-worker_tool = None
+HERE = os.path.dirname(os.path.abspath(__file__))
+BARE = os.path.join(HERE, "bare")
+worker_tool = as_user = None
 
 
 class Relocated(unittest.TestCase):
@@ -33,13 +40,34 @@ class Relocated(unittest.TestCase):
                  if text.startswith(PLACEHOLDER)]
         if paths:
             cache = os.path.join(self.top, "cache")
-            done = self.run_in_tree([worker_tool, self.store, cache, *sorted(paths)], {})
+            done = self.run_in_tree([*self.confined(), worker_tool, self.store, cache, *sorted(paths)],
+                                    {"TMPDIR": self.top})
             self.assertEqual(done.returncode, 0, done.stderr)
 
+    def confined(self):
+        return [BARE, self.top, as_user, "user-without"] if can_confine() else []
 
-MORE = [
-    ("link_time_optimisation", [("lazy", "gcc -g -O2 -frandom-seed=1 -frecord-gcc-switches -c x.c")]),
-]
+    def test_the_machine_is_hidden(self):
+        """Or the others would prove less than they seem to."""
+        if not can_confine():
+            self.skipTest("no mount namespace can be had")
+        for path in ("/usr/bin/gcc", "/usr/bin/sh", "/usr/include/stdio.h"):
+            done = subprocess.run([BARE, self.top, model_tool_path(), "infer", self.store, self.top, path],
+                                  capture_output=True, text=True, check=False)
+            self.assertNotEqual(done.returncode, 0, path)
+            self.assertNotIn("lazy", done.stdout)
+
+
+def model_tool_path():
+    return test_commands.model_tool
+
+
+@functools.lru_cache(None)
+def can_confine():
+    with tempfile.TemporaryDirectory() as directory:
+        done = subprocess.run([BARE, directory, as_user, "user-without", worker_tool],
+                              env={**os.environ, "TMPDIR": directory}, capture_output=True, check=False)
+    return done.returncode == 98  # worker-tool's: it was reached
 
 
 def add_tests():
@@ -52,5 +80,6 @@ def add_tests():
 if __name__ == "__main__":
     test_commands.model_tool = os.path.abspath(sys.argv.pop(1))
     worker_tool = os.path.abspath(sys.argv.pop(1))
+    as_user = os.path.abspath(sys.argv.pop(1))
     add_tests()
     tap.main()
