@@ -140,6 +140,8 @@ static int open_link(struct fs *fs, const char *store, struct error *err)
 		.client = { .store = store, .service = fs->options->service },
 		.mountpoint = fs->options->directory,
 		.backing_fd = fs->backing_fd,
+		.engine = fs->options->engine,
+		.budget_nanodollars = fs->options->budget_nanodollars,
 		.settled = lazy_settled,
 		.reconnected = lazy_reconnected,
 		.arg = fs,

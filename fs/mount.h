@@ -26,6 +26,8 @@ struct mount_options {
 	bool stat_forces;       /* -o stat=force: GETATTR forces too */
 	bool no_passthrough;    /* for tests and doctor */
 	bool allow_other;
+	const char *engine; /* which engines make its files; NULL: as the store's settings say */
+	uint64_t budget_nanodollars; /* what that may cost; 0: no limit */
 	int64_t deadline_ms; /* a reader waits at most so long, then ETIMEDOUT; 0: for ever */
 	int ready_fd;        /* one byte once the mount answers; -1: none */
 };

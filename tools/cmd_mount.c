@@ -2,11 +2,13 @@
 #include <string.h>
 
 #include "tools/cmd.h"
+#include "tools/money.h"
 #include "tools/mounted.h"
 #include "tools/session.h"
 
 struct mount_verb_options {
 	const char *store;
+	const char *engine, *budget;
 	struct strv settings;
 	bool foreground;
 };
@@ -60,6 +62,9 @@ static int run(const void *options, int argc, char **argv)
 		                               .store = o->store,
 		                               .service = self,
 		                               .ready_fd = -1 } };
+	m.options.engine = o->engine;
+	if (o->budget && money_parse(o->budget, &m.options.budget_nanodollars) < 0)
+		return cmd_usage("--budget is dollars, like 2.50, not '%s'", o->budget);
 	if (apply_settings(&o->settings, &m.options) != 0)
 		return EXIT_USAGE;
 	int r = o->foreground ? mount_run(&m.options, &err) : mount_in_background(&m, &err);
@@ -72,6 +77,12 @@ static int run(const void *options, int argc, char **argv)
 
 static const struct verb_option options[] = {
 	OPTION_STORE(mount_verb_options),
+	{ "engine", 'e', OPTION_TEXT, "ENGINE", offsetof(struct mount_verb_options, engine),
+	  "make files there: local, lambda, http, several with commas, with how many at once: "
+	  "local=2,lambda=1000; else as ggfs config engine says" },
+	{ "budget", 'b', OPTION_TEXT, "USD", offsetof(struct mount_verb_options, budget),
+	  "an open that would make all of them cost more fails with EDQUOT, counting what is in "
+	  "flight" },
 	{ "option", 'o', OPTION_LIST, "SETTING,...", offsetof(struct mount_verb_options, settings),
 	  "settings of the mount, see above" },
 	{ "foreground", 'f', OPTION_SWITCH, NULL, offsetof(struct mount_verb_options, foreground),

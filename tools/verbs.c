@@ -21,11 +21,11 @@ static const struct verb verb_service_there = {
 };
 
 const struct verb *const verbs[] = {
-	&verb_init,         &verb_mount,         &verb_umount, &verb_mounts,   &verb_infer,
-	&verb_force,        &verb_status,        &verb_why,    &verb_describe, &verb_graph,
-	&verb_thunk,        &verb_hash,          &verb_cat,    &verb_log,      &verb_cost,
-	&verb_retry,        &verb_cancel,        &verb_stop,   &verb_doctor,   &verb_noforce,
-	&verb_config_there, &verb_lambda_there, &verb_service_there, NULL,
+	&verb_init,  &verb_mount,        &verb_umount,       &verb_mounts,        &verb_infer,
+	&verb_force, &verb_status,       &verb_why,          &verb_describe,      &verb_graph,
+	&verb_thunk, &verb_hash,         &verb_cat,          &verb_log,           &verb_cost,
+	&verb_retry, &verb_cancel,       &verb_stop,         &verb_doctor,        &verb_noforce,
+	&verb_allow, &verb_config_there, &verb_lambda_there, &verb_service_there, NULL,
 };
 
 int (*const verbs_placeholder)(int argc, char **argv) = run_placeholder;

@@ -115,6 +115,7 @@ static void link_release(struct link *l)
 	free(l->store);
 	free(l->service);
 	free(l->version);
+	free(l->engine);
 	free(l);
 }
 
@@ -133,6 +134,7 @@ int link_open(const struct link_options *options, struct link **out, struct erro
 	l->version = copy_or_null(options->client.version);
 	l->options.client.store = l->store;
 	l->options.client.service = l->service;
+	l->engine = copy_or_null(options->engine);
 	l->options.client.version = l->version;
 	l->options.mountpoint = l->mountpoint;
 	l->options.backing_fd = fcntl(options->backing_fd, F_DUPFD_CLOEXEC, 0);

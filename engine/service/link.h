@@ -23,6 +23,8 @@ struct link_options {
 	struct client_options client;
 	const char *mountpoint; /* absolute, real */
 	int backing_fd;         /* lent to the service at each connect; stays the caller's */
+	const char *engine; /* which engines take its forces; NULL: as the store's settings say */
+	uint64_t budget_nanodollars; /* for all its forces together; 0: none */
 	/* A thunk settled somewhere: forget what was remembered of it, look again. */
 	void (*settled)(void *arg, const struct digest *thunk, int code);
 	/* Connected again after being away: settled notices may have been missed; look at all

@@ -78,14 +78,17 @@ void link_send(struct link *l, struct buf *frame, int fd)
 		watch_events(l);
 }
 
-static void encode_asked(const struct asked *a, struct buf *frame)
+static void encode_asked(const struct link *l, const struct asked *a, struct buf *frame)
 {
 	size_t mark;
 	if (a->kind == ASKED_FORCE) {
 		int64_t left = a->due_ms - now_ms();
 		struct message_force m = { .refs = (struct ref *)(uintptr_t)&a->ref,
 			                   .count = 1,
+			                   .engine = l->engine,
 			                   .asker = a->asker,
+			                   .local_only = a->local_only,
+			                   .budget_nanodollars = l->options.budget_nanodollars,
 			                   .deadline_ms = a->due_ms == 0 ? 0
 			                                  : left > 0     ? left
 			                                                 : 1,
@@ -108,7 +111,7 @@ void link_send_asked(struct link *l, uint32_t id)
 		a = a->next;
 	if (a && a->sent_on != l->connection) {
 		a->sent_on = l->connection;
-		encode_asked(a, &frame);
+		encode_asked(l, a, &frame);
 	}
 	pthread_mutex_unlock(&l->lock);
 	if (frame.len)

@@ -42,7 +42,7 @@ struct asked {
 
 struct link {
 	struct link_options options; /* its strings and descriptor are the link's own */
-	char *mountpoint, *store, *service, *version;
+	char *mountpoint, *store, *service, *version, *engine;
 	struct loop *loop;
 	pthread_t thread, connector;
 	atomic_bool closing;

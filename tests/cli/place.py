@@ -22,8 +22,8 @@ DEADLINE_S = 60  # for what must happen at all; no test passes by it
 PLACEHOLDER_SIZE = 2029
 
 VERBS = ("init", "mount", "umount", "mounts", "infer", "force", "status", "why", "describe", "graph",
-         "thunk", "hash", "cat", "log", "retry", "cancel", "stop", "doctor", "noforce", "allow", "service", "config",
-         "cost")
+         "thunk", "hash", "cat", "log", "retry", "cancel", "stop", "doctor", "noforce", "allow",
+         "service", "config", "lambda", "cost")
 
 # Of the caller's environment, what would make a build or ggfs itself behave otherwise.
 DROPPED = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CC", "CXX", "CFLAGS", "MALLOC_PERTURB_", "PWD", "OLDPWD")

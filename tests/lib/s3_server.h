@@ -3,6 +3,7 @@
 #define GGFS_TESTS_S3_SERVER_H
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/aws/client.h"
 
