@@ -6,15 +6,27 @@
 enum { PROBE_STEP = 10 };
 static const double PROBE_FACTOR = 1.25, FADING = 0.02;
 
+static double budget(const struct pace *p)
+{
+	return p->ceiling > PACE_RETRIES ? p->ceiling : PACE_RETRIES;
+}
+
+static void earn(struct pace *p, double retries)
+{
+	p->retries += retries;
+	if (p->retries > budget(p))
+		p->retries = budget(p);
+}
+
 void pace_init(struct pace *p, unsigned ceiling, unsigned start, uint64_t seed, int64_t now_ms)
 {
 	*p = (struct pace){
 		.limit = start ? start : PACE_START,
-		.retries = PACE_RETRIES,
 		.grown_ms = now_ms,
 		.random = seed | 1,
 	};
 	pace_set_ceiling(p, ceiling);
+	p->retries = budget(p);
 }
 
 void pace_set_ceiling(struct pace *p, unsigned ceiling)
@@ -64,9 +76,7 @@ static void pass(struct pace *p, int64_t now_ms)
 {
 	double seconds = (double)(now_ms - p->grown_ms) / 1000;
 	p->grown_ms = now_ms;
-	p->retries += seconds * PACE_RETRIES_A_SECOND;
-	if (p->retries > PACE_RETRIES)
-		p->retries = PACE_RETRIES;
+	earn(p, seconds * PACE_RETRIES_A_SECOND);
 	/* Where nothing is answered, time is no reason to send more. */
 	if (p->pauses == 0)
 		grow(p, seconds * PACE_GROWTH_A_SECOND, now_ms);
@@ -112,9 +122,7 @@ void pace_answered(struct pace *p, int64_t now_ms)
 		p->proven = p->in_flight;
 	p->in_flight--;
 	p->trouble = p->pauses = 0;
-	p->retries += PACE_RETRIES_AN_ANSWER;
-	if (p->retries > PACE_RETRIES)
-		p->retries = PACE_RETRIES;
+	earn(p, PACE_RETRIES_AN_ANSWER);
 	grow(p, 1, now_ms);
 }
 
@@ -124,11 +132,9 @@ static void pause_for(struct pace *p, int64_t now_ms, int64_t ms)
 		p->pause_until_ms = now_ms + ms;
 }
 
-/* Everything that was out came back so, or very many in a row did. */
-static void count_trouble(struct pace *p, int64_t now_ms, int64_t pause_max_ms)
+/* Nothing comes back but that: everything stops for a while, and then one is tried. */
+static void pause_all(struct pace *p, int64_t now_ms, int64_t pause_max_ms)
 {
-	if (++p->trouble < PACE_TROUBLE_MAX && p->in_flight > 0)
-		return;
 	double most = doubled(PACE_PAUSE_MS, p->pauses, (double)pause_max_ms);
 	/* Half of it at least: what is refused wholesale is not to be asked at once again. */
 	pause_for(p, now_ms, (int64_t)most / 2 + random_up_to(p, (int64_t)most / 2));
@@ -152,13 +158,17 @@ void pace_throttled(struct pace *p, int64_t now_ms, int64_t retry_after_ms)
 		retry_after_ms = PACE_RETRY_AFTER_MAX_MS;
 	if (retry_after_ms > 0)
 		pause_for(p, now_ms, retry_after_ms);
-	count_trouble(p, now_ms, PACE_PAUSE_MAX_MS);
+	/* What is still out was taken, and tells by its end how much there is room for. */
+	if (p->in_flight == 0)
+		pause_all(p, now_ms, PACE_PAUSE_MAX_MS);
 }
 
 void pace_troubled(struct pace *p, int64_t now_ms)
 {
 	p->in_flight--;
-	count_trouble(p, now_ms, PACE_TROUBLE_PAUSE_MAX_MS);
+	p->trouble++;
+	if (p->in_flight == 0 || (p->trouble >= PACE_TROUBLE_MAX && p->trouble >= p->in_flight))
+		pause_all(p, now_ms, PACE_TROUBLE_PAUSE_MAX_MS);
 }
 
 int64_t pace_backoff_ms(struct pace *p, unsigned tries)

@@ -27,7 +27,8 @@ enum {
 	PACE_BACKOFF_MS = 200, /* of one job; doubled up to ... */
 	PACE_BACKOFF_MAX_MS = 3000,
 	PACE_RETRY_AFTER_MAX_MS = 60000, /* of what a service may ask for */
-	/* The retry budget: at first and at most, earned by a second and by an answer. */
+	/* The retry budget: at first and at most (or one a job, if those are more), earned by a
+	 * second and by an answer. */
 	PACE_RETRIES = 200,
 	PACE_RETRIES_A_SECOND = 10,
 	PACE_RETRIES_AN_ANSWER = 4,

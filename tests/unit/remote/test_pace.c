@@ -195,6 +195,8 @@ static void retries_are_bounded_by_time_and_by_what_is_answered(void **state)
 	(void)state;
 	struct pace p;
 	pace_init(&p, 8000, 8000, 1, 0);
+	assert_true(p.retries >= 8000);
+	pace_init(&p, 100, 8000, 1, 0);
 	int sent = 0;
 	for (; pace_may_retry(&p); sent++)
 		pace_sent(&p, true);
