@@ -131,7 +131,6 @@ int worker_self_init(const struct worker_settings *s, struct worker_self *out, s
 {
 	const struct http_options http = { .connections_max = 4 * WORKER_FETCHES_MAX };
 	*out = (struct worker_self){ 0 };
-	hide_from_functions();
 	int r = net_new(&http, &out->net, err);
 	if (r == 0)
 		r = aws_config_load(&(struct aws_config_options){ 0 }, &out->config, err);
@@ -193,7 +192,8 @@ static int choose(int argc, char **argv, struct worker_settings *s)
 	/* Lambda gives its handler's name as an argument to some runtimes; it means nothing here.
 	 */
 	if (getenv("AWS_LAMBDA_RUNTIME_API")) {
-		s->cache = "/tmp";
+		const char *cache = getenv("GGFS_WORKER_CACHE");
+		s->cache = cache ? cache : "/tmp"; /* all that can be written to there */
 		return worker_lambda(s);
 	}
 	bool known = strcmp(guise, "serve") == 0 || strcmp(guise, "run") == 0 ||
@@ -216,6 +216,7 @@ int main(int argc, char **argv)
 	};
 	reserve_standard_streams();
 	log_open(NULL, "ggfs-worker");
+	hide_from_functions();
 	int status = choose(argc, argv, &settings);
 	free(settings.token);
 	return status;

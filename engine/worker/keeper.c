@@ -1,6 +1,7 @@
 #include "engine/worker/keeper.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <poll.h>
 #include <signal.h>
@@ -82,6 +83,16 @@ static void offer_to_oom_killer(void)
 		return; /* then the kernel chooses */
 }
 
+/* In a container the worker may be root. What cannot be dropped was not there. */
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { { 0 }, { 0 } };
+	for (unsigned long capability = 0; capability <= CAP_LAST_CAP; capability++)
+		prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+	syscall(SYS_capset, &header, none);
+}
+
 static _Noreturn void start_function(const struct keeper_job *job, int ruleset, int failed)
 {
 	setsid();
@@ -89,6 +100,7 @@ static _Noreturn void start_function(const struct keeper_job *job, int ruleset, 
 	if (job->memory_mib)
 		set_limit(RLIMIT_AS, (rlim_t)job->memory_mib * FUNCTION_MEMORY_TIMES << 20);
 	int r = chdir(job->cwd) < 0 ? -errno : weak_restrict(ruleset);
+	drop_capabilities();
 	if (r == 0 && filter_install(NULL) < 0)
 		r = 0; /* where there is no seccomp either: nothing is denied then */
 	if (r == 0) {
