@@ -180,24 +180,30 @@ int64_t pace_backoff_ms(struct pace *p, unsigned tries)
 /* --- what requests take ------------------------------------------------------------------------
  */
 
-void durations_add(struct durations *d, int64_t ms)
-{
-	d->ms[d->count++ % DURATIONS_KEPT] = ms;
-}
-
 static int compare(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 	return (x > y) - (x < y);
 }
 
-int64_t durations_median(const struct durations *d)
+static int64_t median_of(const struct durations *d)
 {
 	int64_t sorted[DURATIONS_KEPT];
 	size_t n = d->count < DURATIONS_KEPT ? (size_t)d->count : DURATIONS_KEPT;
-	if (n < DURATIONS_NEEDED)
-		return -1;
 	memcpy(sorted, d->ms, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), compare);
 	return sorted[n / 2];
+}
+
+void durations_add(struct durations *d, int64_t ms)
+{
+	d->ms[d->count++ % DURATIONS_KEPT] = ms;
+	/* Sorting costs more than to be a little late. */
+	if (d->count % DURATIONS_NEEDED == 0)
+		d->median = median_of(d);
+}
+
+int64_t durations_median(const struct durations *d)
+{
+	return d->count < DURATIONS_NEEDED ? -1 : d->median;
 }

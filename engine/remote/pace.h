@@ -76,6 +76,7 @@ enum { DURATIONS_KEPT = 64, DURATIONS_NEEDED = 8 };
 struct durations {
 	int64_t ms[DURATIONS_KEPT];
 	uint64_t count; /* ever */
+	int64_t median; /* as of the last eight at most */
 };
 void durations_add(struct durations *d, int64_t ms);
 /* -1: too few are known. */
