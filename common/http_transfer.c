@@ -8,7 +8,8 @@
 #include "common/io.h"
 
 enum {
-	BUFFER_SMALL = 8 << 10, /* thousands of these at once */
+	BUFFER_SMALL = 8 << 10,   /* thousands of these at once */
+	BUFFER_UPLOAD = 16 << 10, /* libcurl's least; each request over TLS has one */
 	BUFFER_LARGE = 128 << 10,
 };
 
@@ -328,6 +329,7 @@ static CURLcode set_body(struct http_transfer *t)
 		option(t, CURLOPT_POST, 1L);
 		option(t, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_len);
 		option(t, CURLOPT_POSTFIELDS, r->body ? r->body : "");
+		option(t, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_UPLOAD);
 	}
 	return failed;
 }

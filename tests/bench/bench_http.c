@@ -284,10 +284,11 @@ int main(int argc, char **argv)
 		                           .body_len = body,
 		                           .arg = &b,
 		                           .done = done };
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("start  %.1f MiB resident\n", resident_mib());
 	run_round(&b, "cold", in_flight, in_flight);
 	run_round(&b, "warm", requests, in_flight);
-	run_round(&b, "few", 2000, 16);
+	run_round(&b, "few", 320, 16);
 	http_free(b.http);
 	loop_free(b.loop);
 	if (server > 0) {
