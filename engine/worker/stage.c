@@ -376,7 +376,9 @@ static int lay_out(const struct stage *s, int store, const struct job_entry *ent
 		return 0;
 	*failed = wrong < chosen_count ? index[wrong] : SIZE_MAX;
 	return error_set(err, r, "cannot lay out %s: %s",
-	                 wrong < chosen_count ? chosen[wrong].path : "a world", strerror(-r));
+	                 wrong < chosen_count ? chosen[wrong].path : "a world",
+	                 r == -EBADMSG ? "the blob has not the size its manifest says"
+	                               : strerror(-r));
 }
 
 int stage_fill(struct stage *s, int store, const struct job_entry *entries, size_t count,

@@ -36,12 +36,12 @@ class Serve(unittest.TestCase):
         self.assertEqual(leftovers(self.base), [])
         shutil.rmtree(self.base)
 
-    def start(self, *options, env=None):
+    def start(self, *options, env=None, before=()):
         token = os.path.join(self.base, "token")
         with open(token, "w", encoding="ascii") as f:
             f.write(TOKEN + "\n")
         self.process = subprocess.Popen(
-            [WORKER, "serve", "--port", "0", "--address", "127.0.0.1", "--cache", os.path.join(self.base, "cache"),
+            [*before, WORKER, "serve", "--port", "0", "--address", "127.0.0.1", "--cache", os.path.join(self.base, "cache"),
              "--token-file", token, *options],
             stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
@@ -160,6 +160,20 @@ class Serve(unittest.TestCase):
             wanted = f.read()
         self.assertEqual(good["results"][0]["outcome"], "done")
         self.assertIn(str(len(wanted)), good["results"][0]["memo"])
+
+    def test_a_full_disk_is_no_room_and_works_again(self):
+        cache = os.path.join(self.base, "cache")
+        os.mkdir(cache)
+        before = ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c",
+                  'mount -t tmpfs -o size=24m none "$0" && exec "$@"', cache]
+        if subprocess.run([*before, "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no mount namespace can be had")
+        self.start("--jobs", "1", before=before)
+        w = self.world
+        fill = "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10; do x=$x$x; done; while echo $x; do :; done >out"
+        answer = self.run_thunks(w.sh("echo 1 >out"), w.sh(fill), w.sh(fill + " 2>&1; exit 1"), w.sh("echo 2 >out"))
+        self.assertEqual([r["outcome"] for r in answer["results"]], ["done", "no room", "no room", "done"])
+        self.assertEqual(output(answer, 3), b"2\n")
 
     def test_memory_is_bounded_by_the_hint(self):
         self.start("--jobs", "1")
