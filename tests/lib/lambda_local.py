@@ -69,7 +69,7 @@ class Client:
     """One kept-alive connection."""
 
     def __init__(self, host, port, access_key=ACCESS_KEY, secret_key=SECRET_KEY, token=None,
-                 region=REGION, skew_s=0, timeout_s=60):
+                 region=REGION, skew_s=0, timeout_s=30):
         self.host = f"{host}:{port}"
         self.connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         self.access_key, self.secret_key, self.token = access_key, secret_key, token

@@ -164,18 +164,24 @@ void invocation_fail(struct invocation *inv, const char *type, const char *forma
 	loop_cancel(steal(&inv->timer));
 }
 
+/* Where the string that is the first member of this name begins, or NULL. */
+static char *member_text(const struct buf *answer, const char *quoted_name)
+{
+	char *at = answer->data ? strstr(answer->data, quoted_name) : NULL;
+	if (!at)
+		return NULL;
+	at += strlen(quoted_name);
+	at += strspn(at, " :");
+	return at[0] == '"' && at[1] && at[1] != '"' ? at + 1 : NULL;
+}
+
 /* One character of the first blob is another one; where there is none, of the first digest. */
 static void spoil(struct buf *answer)
 {
-	static const char *const marks[] = { "\"zstd\":\"", "\"bytes\":\"", "\"data\":\"",
-		                             "\"digest\":\"" };
+	static const char *const names[] = { "\"zstd\"", "\"bytes\"", "\"digest\"" };
 	char *at = NULL;
-	for (size_t i = 0; answer->data && !at && i < sizeof(marks) / sizeof(marks[0]); i++) {
-		at = strstr(answer->data, marks[i]);
-		at = at ? at + strlen(marks[i]) : NULL;
-		if (at && *at == '"')
-			at = NULL; /* empty */
-	}
+	for (size_t i = 0; !at && i < sizeof(names) / sizeof(names[0]); i++)
+		at = member_text(answer, names[i]);
 	if (at)
 		*at = *at == '0' ? '1' : '0';
 }

@@ -41,8 +41,38 @@ static void execute(const struct sandbox_spec *spec)
 	_exit(SANDBOX_EXIT_NOT_STARTED);
 }
 
+/* Kills the process's descendants as far as they can be seen from here. */
+static void kill_below(pid_t pid, int depth)
+{
+	enum { DEPTH_MAX = 64 };
+	char path[64];
+	scoped_buf struct buf list = BUF_INIT;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	if (depth > DEPTH_MAX || read_file_at(AT_FDCWD, path, &list, 1 << 20, NULL) < 0 ||
+	    !list.data)
+		return;
+	for (char *at = list.data, *end; *at; at = end) {
+		pid_t below = (pid_t)strtol(at, &end, 10);
+		if (end == at)
+			return;
+		if (below <= 0)
+			continue;
+		kill(below, SIGSTOP);
+		kill_below(below, depth + 1);
+		kill(below, SIGKILL);
+	}
+}
+
+/* Whoever is orphaned becomes a child of ours. */
+static void kill_the_rest(void)
+{
+	do
+		kill_below(getpid(), 0);
+	while (wait(NULL) > 0 || errno == EINTR);
+}
+
 /* The process that all others of the instance descend from: waits for them, and ends with
- * bootstrap. In a process namespace the kernel then kills what is left. */
+ * bootstrap, nobody being left. */
 static void supervise(const struct sandbox_spec *spec)
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -57,8 +87,10 @@ static void supervise(const struct sandbox_spec *spec)
 	for (;;) {
 		int status;
 		pid_t pid = wait(&status);
-		if (pid == child)
+		if (pid == child) {
+			kill_the_rest();
 			_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+		}
 		if (pid < 0 && errno != EINTR)
 			_exit(SANDBOX_EXIT_NOT_STARTED);
 	}
@@ -153,28 +185,6 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox_process *out, 
 	steal_fd(&output_read);
 	*out = p;
 	return 0;
-}
-
-/* Kills the process's descendants as far as they can be seen from here. */
-static void kill_below(pid_t pid, int depth)
-{
-	enum { DEPTH_MAX = 64 };
-	char path[64];
-	scoped_buf struct buf list = BUF_INIT;
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	if (depth > DEPTH_MAX || read_file_at(AT_FDCWD, path, &list, 1 << 20, NULL) < 0 ||
-	    !list.data)
-		return;
-	for (char *at = list.data, *end; *at; at = end) {
-		pid_t below = (pid_t)strtol(at, &end, 10);
-		if (end == at)
-			return;
-		if (below <= 0)
-			continue;
-		kill(below, SIGSTOP);
-		kill_below(below, depth + 1);
-		kill(below, SIGKILL);
-	}
 }
 
 void sandbox_kill(struct sandbox_process *p)
