@@ -125,10 +125,12 @@ static struct http_shard *add_shard(struct http *http)
 	curl_multi_setopt(shard->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
 	curl_multi_setopt(shard->multi, CURLMOPT_TIMERDATA, shard);
 	curl_multi_setopt(shard->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	/* Idle connections to some other host give way. */
-	curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_SHARD_CONNECTIONS);
-	curl_multi_setopt(shard->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-	                  (long)HTTP_SHARD_CONNECTIONS);
+	/* Idle connections to some other host give way. All shards' limits together are the
+	 * client's. */
+	size_t left = http->connections_max - http->shard_count * HTTP_SHARD_CONNECTIONS;
+	shard->limit = left < HTTP_SHARD_CONNECTIONS ? (unsigned)left : HTTP_SHARD_CONNECTIONS;
+	curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long)shard->limit);
+	curl_multi_setopt(shard->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)shard->limit);
 	array_grow(http->shards, http->shard_count, http->shard_capacity);
 	http->shards[http->shard_count++] = shard;
 	return shard;
@@ -144,7 +146,7 @@ static void free_shard(struct http_shard *shard)
 static struct http_shard *shard_with_room(struct http *http)
 {
 	for (size_t i = 0; i < http->shard_count; i++)
-		if (http->shards[i]->active < HTTP_SHARD_CONNECTIONS)
+		if (http->shards[i]->active < http->shards[i]->limit)
 			return http->shards[i];
 	return add_shard(http);
 }

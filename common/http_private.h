@@ -30,7 +30,7 @@ struct http_shard {
 	struct http *http;
 	CURLM *multi;
 	struct loop_timer *timer;
-	unsigned active;
+	unsigned active, limit;
 };
 
 /* A host (scheme, name, port) of transfers that have no connection yet. */

@@ -83,6 +83,8 @@ static bool respond(struct connection *c, size_t head_len, size_t body_len)
 		wait_for_release(s);
 	if (strcmp(path, "/echo") == 0)
 		return answer(c, c->in.data + head_len, body_len);
+	if (strstr(path, "/head"))
+		return answer(c, c->in.data, head_len);
 	if (strncmp(path, "/bytes/", 7) == 0) {
 		size_t len = strtoul(path + 7, NULL, 10);
 		scoped_free char *body = xcalloc(1, len + 1);
@@ -174,6 +176,11 @@ void server_stop(struct server *s)
 char *server_url(const struct server *s, const char *path)
 {
 	return xformat("http://127.0.0.1:%d%s", s->port, path);
+}
+
+int server_port(const struct server *s)
+{
+	return s->port;
 }
 
 unsigned server_requests(struct server *s)

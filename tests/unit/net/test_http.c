@@ -1,7 +1,10 @@
 #include "tests/lib/test.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "common/http.h"
 #include "http_server.h"
@@ -158,6 +161,20 @@ static void a_done_may_start_the_next_which_gets_the_same_connection(void **stat
 	tear_down(&f);
 }
 
+/* Whether a descriptor is a connection to one of four servers. */
+static bool is_client_end(const char *name, struct server *const servers[4])
+{
+	struct sockaddr_in peer;
+	socklen_t len = sizeof(peer);
+	if (getpeername(atoi(name), (struct sockaddr *)&peer, &len) < 0 ||
+	    peer.sin_family != AF_INET)
+		return false;
+	for (int i = 0; i < 4; i++)
+		if (ntohs(peer.sin_port) == server_port(servers[i]))
+			return true;
+	return false;
+}
+
 static void idle_connections_to_one_host_give_way_to_another(void **state)
 {
 	(void)state;
@@ -177,6 +194,32 @@ static void idle_connections_to_one_host_give_way_to_another(void **state)
 	assert_int_equal(f.good, 1200);
 	tear_down(&f);
 	server_stop(other);
+}
+
+static void connections_idle_ones_included_are_never_more_than_allowed(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct error err;
+	set_up(&f, 5);
+	struct server *others[4] = { f.server, server_start(), server_start(), server_start() };
+	for (int i = 0; i < 12; i++) {
+		f.server = others[i % 4];
+		for (int j = 0; j < 2; j++)
+			assert_ok(start(&f, (struct http_request){ 0 }, "/ok", &err));
+		run(&f);
+		unsigned descriptors = 0;
+		DIR *open_ones = opendir("/proc/self/fd");
+		for (struct dirent *e; (e = readdir(open_ones));)
+			descriptors += is_client_end(e->d_name, others);
+		closedir(open_ones);
+		assert_in_range(descriptors, 1, 5);
+	}
+	f.server = others[0];
+	assert_int_equal(f.good, 24);
+	tear_down(&f);
+	for (int i = 1; i < 4; i++)
+		server_stop(others[i]);
 }
 
 /* --- ending --- */
@@ -428,6 +471,7 @@ int main(void)
 		cmocka_unit_test(more_than_there_may_be_is_eagain_until_one_has_ended),
 		cmocka_unit_test(a_done_may_start_the_next_which_gets_the_same_connection),
 		cmocka_unit_test(idle_connections_to_one_host_give_way_to_another),
+		cmocka_unit_test(connections_idle_ones_included_are_never_more_than_allowed),
 		cmocka_unit_test(
 		        freeing_the_client_ends_what_is_under_way_with_ecanceled_once_each),
 		cmocka_unit_test(a_cancelled_transfer_is_not_told_and_leaves_room),
