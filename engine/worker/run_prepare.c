@@ -45,6 +45,20 @@ static int64_t fetch_until(const struct run *run)
 	return deadline ? deadline - WORKER_DEADLINE_MARGIN_MS : 0;
 }
 
+/* Which of them is broken: the far store does not say. One after the other, then. */
+static void find_broken(struct run *run, const struct wanted *w, struct digest *broken)
+{
+	struct store *store = cache_store(run->place->cache);
+	for (size_t i = 0; i < w->count; i++) {
+		struct digest absent;
+		*broken = w->blobs[i].digest;
+		if (store_has(store, broken, NULL, NULL) == -ENOENT &&
+		    fetch_pull(run->place->fetch, &w->blobs[i], 1, fetch_until(run), &absent,
+		               NULL) == -EBADMSG)
+			return;
+	}
+}
+
 static int pull(struct run *run, const struct wanted *w)
 {
 	struct digest absent;
@@ -59,6 +73,8 @@ static int pull(struct run *run, const struct wanted *w)
 		r = fetch_pull(run->place->fetch, w->blobs, w->count, fetch_until(run), &absent,
 		               &err);
 	}
+	if (r == -EBADMSG)
+		find_broken(run, w, &absent);
 	for (size_t i = 0; i < w->count; i++) {
 		uint64_t size = 0;
 		if (store_has(cache_store(cache), &w->blobs[i].digest, &size, NULL) == 0)
