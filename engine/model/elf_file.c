@@ -18,6 +18,9 @@ struct reader {
 	struct segment loads[ELF_SEGMENTS_MAX];
 	size_t load_count;
 	struct segment dynamic, interpreter;
+	char window[4096]; /* the part of the file read last */
+	uint64_t window_at;
+	size_t window_len;
 };
 
 void elf_release(struct elf *e)
@@ -29,10 +32,20 @@ void elf_release(struct elf *e)
 	*e = (struct elf){ 0 };
 }
 
-static bool read_at(const struct reader *r, uint64_t offset, void *bytes, size_t len)
+/* What is read lies close together: tables entry by entry, strings. */
+static bool read_at(struct reader *r, uint64_t offset, void *bytes, size_t len)
 {
-	return offset <= INT64_MAX - len &&
-	       pread_full(r->fd, bytes, len, (off_t)offset) == (ssize_t)len;
+	if (offset > INT64_MAX - sizeof(r->window) || len > sizeof(r->window))
+		return false;
+	if (offset < r->window_at || offset - r->window_at + len > r->window_len) {
+		ssize_t n = pread_full(r->fd, r->window, sizeof(r->window), (off_t)offset);
+		r->window_at = offset;
+		r->window_len = n > 0 ? (size_t)n : 0;
+	}
+	if (offset - r->window_at + len > r->window_len)
+		return false;
+	memcpy(bytes, r->window + (offset - r->window_at), len);
+	return true;
 }
 
 /* The NUL-terminated string at offset, or NULL. */
@@ -99,7 +112,7 @@ struct dynamic {
 	uint64_t value;
 };
 
-static bool read_dynamic(const struct reader *r, size_t i, struct dynamic *out)
+static bool read_dynamic(struct reader *r, size_t i, struct dynamic *out)
 {
 	if (r->is64) {
 		Elf64_Dyn d;
@@ -116,7 +129,7 @@ static bool read_dynamic(const struct reader *r, size_t i, struct dynamic *out)
 	return true;
 }
 
-static bool read_needs(const struct reader *r, struct elf *out)
+static bool read_needs(struct reader *r, struct elf *out)
 {
 	size_t entry = r->is64 ? sizeof(Elf64_Dyn) : sizeof(Elf32_Dyn);
 	size_t count = r->dynamic.size / entry;

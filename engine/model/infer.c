@@ -13,6 +13,7 @@
 #include "engine/model/depfile.h"
 #include "engine/model/discovery.h"
 #include "engine/model/follow.h"
+#include "engine/model/lto.h"
 #include "engine/model/scanner.h"
 #include "engine/placeholder.h"
 
@@ -246,6 +247,9 @@ static int add_inputs(struct work *w, struct error *err)
 		r = compile_follow(&w->in, &w->toolchain, &w->plan, w->headers, err);
 	if (r == 0 && w->plan.link)
 		r = link_follow(&w->in, &w->toolchain, &w->plan, err);
+	if (r == 0 && w->plan.link && (w->plan.tools & TOOLS_LINK) &&
+	    lto_may_be_met(&w->in, &w->plan))
+		w->plan.tools |= TOOLS_LTO;
 	return r;
 }
 
@@ -494,6 +498,7 @@ static int answer_thunk(struct work *w, struct error *err)
 	}
 	if (r < 0)
 		return r;
+	lto_note(w->v, &a->thunk, &w->plan);
 	a->has_thunk = true;
 	a->kind = INFER_RECORDED;
 	return 0;

@@ -44,6 +44,7 @@ enum {
 	TOOLS_CXX = 1 << 1,
 	TOOLS_ASSEMBLE = 1 << 2,
 	TOOLS_LINK = 1 << 3,
+	TOOLS_LTO = 1 << 5,     /* beside TOOLS_LINK: what it runs when it meets LTO objects */
 	TOOLS_PLUGINS = 1 << 4, /* what ar, strip and their like load to look into LTO objects */
 };
 

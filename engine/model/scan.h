@@ -18,6 +18,7 @@ struct facts {
 	bool timestamp;       /* __TIMESTAMP__ */
 	bool file_dates;      /* #pragma GCC dependency, which compares times of files */
 	bool text_matters;    /* what -M overlooks: __COUNTER__, push_macro by _Pragma */
+	bool lto;             /* of link inputs (lto.h); never set by a scan */
 	bool asks_computed;   /* __has_include of something that is no literal */
 	struct strv dotted;   /* includes whose names hold "..", without quotes */
 	struct strv asked;    /* names __has_include asks for, with their first quote: "<a.h" */

@@ -96,7 +96,7 @@ static const struct {
 } programs[] = {
 	{ TOOLS_C, "cc1", false },           { TOOLS_CXX, "cc1plus", false },
 	{ TOOLS_ASSEMBLE, "as", false },     { TOOLS_LINK, "collect2", false },
-	{ TOOLS_LINK, "lto-wrapper", true }, { TOOLS_LINK, "lto1", true },
+	{ TOOLS_LINK, "lto-wrapper", true }, { TOOLS_LTO, "lto1", true },
 	{ TOOLS_LINK, "as", false },
 };
 

@@ -34,6 +34,13 @@ static void dir_free(struct dir *d)
 	free(d);
 }
 
+/* What stands at a real path. */
+struct entry {
+	char *path;
+	int r; /* of lstat: 0 or -errno */
+	struct stat st;
+};
+
 struct view {
 	struct mount_table *table;
 	struct store *store;
@@ -42,6 +49,10 @@ struct view {
 	size_t mount_count;
 	struct dir **dirs; /* hash table by path */
 	size_t dir_count, dir_size;
+	struct entry *entries; /* hash table by path */
+	size_t entry_count, entry_size;
+	struct digest *stored; /* hash set of blobs that were seen in the store; zeros are free */
+	size_t stored_count, stored_size;
 };
 
 struct view *view_new(struct mount_table *mounts, struct store *store, struct index *index)
@@ -61,6 +72,10 @@ void view_free(struct view *v)
 	for (size_t i = 0; i < v->dir_size; i++)
 		dir_free(v->dirs[i]);
 	free(v->dirs);
+	for (size_t i = 0; i < v->entry_size; i++)
+		free(v->entries[i].path);
+	free(v->entries);
+	free(v->stored);
 	for (size_t i = 0; i < v->mount_count; i++)
 		mount_unref(v->mounts[i]);
 	free(v->mounts);
@@ -116,6 +131,47 @@ int view_lstat(struct view *v, const char *real_path, struct stat *st)
 	return fstatat(fd, rest, st, flags) < 0 ? -errno : 0;
 }
 
+static uint64_t hash_path(const char *path, size_t len)
+{
+	uint64_t h = 14695981039346656037u;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)path[i]) * 1099511628211u;
+	return h;
+}
+
+static struct entry *entry_slot(struct entry *entries, size_t size, const char *path)
+{
+	for (size_t at = hash_path(path, strlen(path));; at++) {
+		struct entry *e = &entries[at & (size - 1)];
+		if (!e->path || strcmp(e->path, path) == 0)
+			return e;
+	}
+}
+
+/* As view_lstat, asked once for each path: a header is looked at by several, and one request sees
+ * one state of things. */
+static int lstat_once(struct view *v, const char *real_path, struct stat *st)
+{
+	if (2 * (v->entry_count + 1) > v->entry_size) {
+		size_t size = v->entry_size ? 2 * v->entry_size : 512;
+		struct entry *entries = xcalloc(size, sizeof(*entries));
+		for (size_t i = 0; i < v->entry_size; i++)
+			if (v->entries[i].path)
+				*entry_slot(entries, size, v->entries[i].path) = v->entries[i];
+		free(v->entries);
+		v->entries = entries;
+		v->entry_size = size;
+	}
+	struct entry *e = entry_slot(v->entries, v->entry_size, real_path);
+	if (!e->path) {
+		e->path = xstrdup(real_path);
+		e->r = view_lstat(v, real_path, &e->st);
+		v->entry_count++;
+	}
+	*st = e->st;
+	return e->r;
+}
+
 static char *read_link(const struct view *v, const char *real_path)
 {
 	char target[PATH_MAX];
@@ -125,14 +181,6 @@ static char *read_link(const struct view *v, const char *real_path)
 	if (len <= 0 || len == (ssize_t)sizeof(target))
 		return NULL;
 	return xstrndup(target, (size_t)len);
-}
-
-static uint64_t hash_path(const char *path, size_t len)
-{
-	uint64_t h = 14695981039346656037u;
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)path[i]) * 1099511628211u;
-	return h;
 }
 
 static struct dir **dir_slot(struct view *v, const char *path, size_t len)
@@ -298,7 +346,7 @@ static int look(struct view *v, const char *path, unsigned links_passed, struct 
 		return 0;
 	report_passed(d, links);
 	scoped_free char *real = as_dir ? xstrdup(d->real) : xformat("%s/%s", d->real, name);
-	int r = view_lstat(v, real, &out->st);
+	int r = lstat_once(v, real, &out->st);
 	if (r == -ENOENT || r == -ENOTDIR || r == -ENAMETOOLONG)
 		return 0;
 	if (r < 0)
@@ -388,6 +436,42 @@ static int store_file(struct view *v, const struct view_file *f, struct ref *out
 	return 0;
 }
 
+static struct digest *stored_slot(struct digest *set, size_t size, const struct digest *d)
+{
+	static const struct digest none = { 0 };
+	size_t at;
+	memcpy(&at, d->bytes, sizeof(at));
+	for (;; at++) {
+		struct digest *slot = &set[at & (size - 1)];
+		if (digest_equal(slot, &none) || digest_equal(slot, d))
+			return slot;
+	}
+}
+
+/* Whether the store has it; looked up once for each blob. */
+static bool is_stored(struct view *v, const struct digest *d)
+{
+	if (2 * (v->stored_count + 1) > v->stored_size) {
+		size_t size = v->stored_size ? 2 * v->stored_size : 256;
+		struct digest *set = xcalloc(size, sizeof(*set));
+		static const struct digest none = { 0 };
+		for (size_t i = 0; i < v->stored_size; i++)
+			if (!digest_equal(&v->stored[i], &none))
+				*stored_slot(set, size, &v->stored[i]) = v->stored[i];
+		free(v->stored);
+		v->stored = set;
+		v->stored_size = size;
+	}
+	struct digest *slot = stored_slot(v->stored, v->stored_size, d);
+	if (digest_equal(slot, d))
+		return true;
+	if (store_has(v->store, d, NULL, NULL) < 0)
+		return false;
+	*slot = *d;
+	v->stored_count++;
+	return true;
+}
+
 int view_blob(struct view *v, const struct view_file *f, struct ref *out, struct error *err)
 {
 	struct memory *memory = view_memory(v);
@@ -397,7 +481,7 @@ int view_blob(struct view *v, const struct view_file *f, struct ref *out, struct
 		memory_digest_put(memory, &f->st, &out->digest);
 		known = true;
 	}
-	if (known && store_has(v->store, &out->digest, NULL, NULL) == 0)
+	if (known && is_stored(v, &out->digest))
 		return 0;
 	return store_file(v, f, out, err);
 }

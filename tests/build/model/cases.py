@@ -272,6 +272,11 @@ BINUTILS = [
     ("install_over_a_file", [("lazy", "gcc one.c -o one"), ("lazy", "install -m 700 one x.c")]),
     ("a_compile_over_an_object", [("lazy", "gcc -c x.c"), ("lazy", "gcc -O2 -c x.c")]),
     ("lto", [("lazy", "gcc -flto -O2 one.c -o one")]),
+    ("lto_known_by_its_objects", [("lazy", "gcc -frandom-seed=1 -flto -O2 -c one.c"), ("lazy", "gcc -O2 one.o -o one")]),
+    ("lto_in_an_archive", [("lazy", "gcc -frandom-seed=1 -flto -O2 -c x.c"), ("lazy", "gcc -frandom-seed=1 -flto -c y.c"), ("lazy", "gcc -c main.c"),
+                           ("lazy", "ar rcs libxy.a x.o y.o"), ("lazy", "gcc main.o libxy.a -o prog")]),
+    ("lto_by_way_of_assembly", [("lazy", "gcc -frandom-seed=1 -flto -S one.c -o one.s"), ("lazy", "gcc -c one.s"),
+                                ("lazy", "gcc one.o -o one")]),
     ("assembly_then_object", [("lazy", "gcc -S y.c"), ("lazy", "gcc -c y.s -o y2.o")]),
 ]
 

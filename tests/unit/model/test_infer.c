@@ -251,6 +251,48 @@ static void an_object_that_is_lazy_goes_into_the_link_by_its_thunk(void **state)
 	scene_end(&s);
 }
 
+/* Whether the toolchain of what a line makes holds lto1. */
+static bool brings_lto1(struct scene *s, const char *line)
+{
+	struct error err;
+	struct infer_request q = request(s, line);
+	struct infer_answer a = answer_to(s, &q);
+	if (a.kind != INFER_RECORDED)
+		fail_msg("%s: %s", line, a.reason);
+	const char *made = strstr(line, "-o ") + 3;
+	scene_file(s, made, a.files[0].bytes, a.files[0].len);
+	scoped_thunk struct thunk t = thunk_of(s, &a);
+	scoped_buf struct buf text = BUF_INIT;
+	assert_ok(store_get_bytes(s->store, &t.toolchain.digest, SIZE_MAX / 4, &text, &err));
+	infer_answer_release(&a);
+	infer_request_release(&q);
+	return strstr(text.data, "/lto1\n") != NULL;
+}
+
+static void a_link_brings_lto1_only_where_it_may_meet_its_objects(void **state)
+{
+	(void)state;
+	struct scene s;
+	scene_begin(&s);
+	scene_text(&s, "x.c", "int main(void) { return 0; }\n");
+	scene_text(&s, "y.c", "int y;\n");
+	assert_false(brings_lto1(&s, "gcc -c x.c -o x.o"));
+	assert_false(brings_lto1(&s, "gcc x.o -o prog"));
+	assert_true(brings_lto1(&s, "gcc x.o -flto -o prog"));
+	assert_false(brings_lto1(&s, "gcc -flto -c y.c -o y.o"));
+	assert_true(brings_lto1(&s, "gcc x.o y.o -o prog"));
+	/* and what is forced already */
+	scene_text(&s, "z.o", "not ELF, but it says .gnu.lto_.opts somewhere");
+	assert_true(brings_lto1(&s, "gcc x.o z.o -o prog"));
+	/* a thunk that nobody remembers is read again */
+	mount_table_free(s.mounts);
+	s.mounts = mount_table_new();
+	mount_table_add(s.mounts, s.tree, open(s.backing, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	assert_true(brings_lto1(&s, "gcc x.o y.o -o prog"));
+	assert_false(brings_lto1(&s, "gcc x.o -o prog"));
+	scene_end(&s);
+}
+
 static void a_copy_of_a_lazy_file_stands_for_the_same(void **state)
 {
 	(void)state;
@@ -424,6 +466,7 @@ int main(void)
 		cmocka_unit_test(the_same_call_is_the_same_thunk_and_another_header_another),
 		cmocka_unit_test(two_sources_share_their_set_of_headers),
 		cmocka_unit_test(an_object_that_is_lazy_goes_into_the_link_by_its_thunk),
+		cmocka_unit_test(a_link_brings_lto1_only_where_it_may_meet_its_objects),
 		cmocka_unit_test(a_copy_of_a_lazy_file_stands_for_the_same),
 		cmocka_unit_test(doubts_end_in_the_real_tool_with_a_reason),
 		cmocka_unit_test(callers_wishes_and_discoverys_failure_end_in_the_real_tool),
