@@ -43,6 +43,8 @@ class LambdaLocal:
             raise
         finally:
             self.process.stdout.close()
+        if self.process.returncode:
+            raise RuntimeError(f"{self.command[0]} ended with {self.process.returncode}")
 
     def client(self, **options):
         return Client("127.0.0.1", self.port, **options)

@@ -213,7 +213,6 @@ int sandbox_confine(const struct sandbox_spec *spec)
 	int r;
 	umask(022);
 	if ((r = limit(RLIMIT_NOFILE, "descriptors", SANDBOX_DESCRIPTORS)) < 0 ||
-	    (r = limit(RLIMIT_DATA, "memory", memory)) < 0 ||
 	    (r = limit(RLIMIT_CORE, "core files", 0)) < 0)
 		return r;
 	if (geteuid() == 0 &&
@@ -222,5 +221,7 @@ int sandbox_confine(const struct sandbox_spec *spec)
 		return sandbox_say("become", "an ordinary user");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return sandbox_say("give up", "privileges");
-	return filter_calls();
+	r = filter_calls();
+	/* Last: it counts what this process has from its parent. */
+	return r < 0 ? r : limit(RLIMIT_DATA, "memory", memory);
 }
