@@ -215,11 +215,11 @@ static int do_list(char **args)
 	return fclose(f) != 0;
 }
 
-/* yield: /thunk is yielded, /placeholder becomes /out, the thunk being run /self */
+/* yield: "thunk" is yielded, "placeholder" becomes "out", the thunk being run "self" */
 static int do_yield(char **args)
 {
-	char path[4096], thunk[] = "/thunk", placeholder[] = "/placeholder", out[] = "/out",
-	                 self[] = "/self";
+	char path[4096], thunk[] = "thunk", placeholder[] = "placeholder", out[] = "out",
+	                 self[] = "self";
 	(void)args;
 	snprintf(path, sizeof(path), "%s/any", getenv("GGFS_YIELD"));
 	return do_copy((char *[]){ thunk, path }) || do_copy((char *[]){ placeholder, out }) ||

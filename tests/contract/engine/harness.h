@@ -14,6 +14,9 @@
 struct backend {
 	const char *name;
 	int (*make)(struct store *store, unsigned jobs, struct engine **out, struct error *err);
+	bool relocated; /* functions have no root of their own: a worker, not a sandbox */
+	bool costs;
+	size_t stderr_kept; /* at most; 0: FAILURE_STDERR_MAX */
 };
 
 struct fixture {

@@ -2,14 +2,37 @@
 
 #include <string.h>
 
+#include "engine/remote/wire.h"
+#include "tests/contract/engine/remote_backend.h"
+
+/* Which of them are run: GGFS_TEST_BACKENDS, "local" if it is not set. */
 static const struct backend backends[] = {
 	{ .name = "local", .make = engine_local_new },
+	{ .name = "http",
+	  .make = http_backend_new,
+	  .relocated = true,
+	  .stderr_kept = REMOTE_STDERR_MAX },
+	{ .name = "lambda",
+	  .make = lambda_backend_new,
+	  .relocated = true,
+	  .costs = true,
+	  .stderr_kept = REMOTE_STDERR_MAX },
 };
+
+static bool is_wanted(const char *name)
+{
+	const char *wanted = getenv("GGFS_TEST_BACKENDS");
+	scoped_free char *list = xformat(",%s,", wanted ? wanted : "local");
+	scoped_free char *word = xformat(",%s,", name);
+	return strstr(list, word);
+}
 
 int suite_run(struct CMUnitTest *tests, size_t count)
 {
 	int failed = 0;
 	for (size_t b = 0; b < sizeof(backends) / sizeof(*backends); b++) {
+		if (!is_wanted(backends[b].name))
+			continue;
 		for (size_t i = 0; i < count; i++)
 			tests[i].initial_state = (void *)(uintptr_t)&backends[b];
 		failed += _cmocka_run_group_tests(backends[b].name, tests, count, NULL, NULL);
@@ -55,6 +78,14 @@ void expect_outcome(struct fixture *f, struct thunk *t, enum outcome outcome, in
 		         r.stderr_tail);
 	engine_result_release(&r);
 	thunk_release(t);
+}
+
+bool refused_without_root(struct fixture *f, struct thunk *t)
+{
+	if (!f->backend->relocated)
+		return false;
+	expect_outcome(f, t, OUTCOME_REFUSED, -1, "without namespaces");
+	return true;
 }
 
 void expect_text(struct fixture *f, const struct engine_result *r, const char *path,

@@ -22,6 +22,9 @@ struct engine_result run_well(struct fixture *f, struct thunk *t);
 /* Runs t, which must end so; the reason must contain each of the given words. */
 void expect_outcome(struct fixture *f, struct thunk *t, enum outcome outcome, int exit_status,
                     const char *words);
+/* Where functions have no root of their own, t, which names a path from the root, must be refused
+ * for that: true then. Else false, and nothing was done. */
+bool refused_without_root(struct fixture *f, struct thunk *t);
 void expect_text(struct fixture *f, const struct engine_result *r, const char *path,
                  const char *text);
 

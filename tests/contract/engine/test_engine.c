@@ -33,6 +33,8 @@ static void directory_and_environment_are_exactly_the_thunks(void **state)
 	strv_add(&t.env, "PATH=/bin");
 	strv_add(&t.env, "LANG=C");
 	thunk_add_output(&t, OUTPUT_FILE, "out");
+	if (refused_without_root(f, &t))
+		return;
 	struct engine_result r = run_well(f, &t);
 	expect_text(f, &r, "out", "cwd=/home/u/src\nenv=LANG=C\nenv=PATH=/bin\nstdin=0\n");
 	engine_result_release(&r);
@@ -44,6 +46,8 @@ static void an_empty_environment_is_empty(void **state)
 	scoped_thunk struct thunk t = THUNK_INIT;
 	thunk_of_function(f, &t, "facts", "/out", NULL);
 	thunk_add_output(&t, OUTPUT_FILE, "out");
+	if (refused_without_root(f, &t))
+		return;
 	struct engine_result r = run_well(f, &t);
 	expect_text(f, &r, "out", "cwd=/\nstdin=0\n");
 	engine_result_release(&r);
@@ -111,7 +115,8 @@ static void of_much_that_is_said_the_end_is_kept(void **state)
 	struct engine_result r = run(f, &t);
 	assert_int_equal(r.exit_status, 3);
 	size_t len = strlen(r.stderr_tail);
-	assert_true(len > 60000 && len <= 65536);
+	size_t most = f->backend->stderr_kept ? f->backend->stderr_kept : 65536;
+	assert_true(len > most - most / 10 && len <= most);
 	assert_string_equal(r.stderr_tail + len - 5, "\nend\n");
 	assert_true(r.memo.stderr_size_bytes <= 1 << 20);
 	engine_result_release(&r);
@@ -193,7 +198,7 @@ static void capacity_can_grow_and_shrink(void **state)
 		assert_int_equal(ops->capacity(f->engine), steps[i]);
 		a_function_makes_its_output(state);
 	}
-	assert_int_equal(ops->price(f->engine, NULL), 0);
+	assert_true(f->backend->costs == (ops->price(f->engine, NULL) > 0));
 }
 
 static void many_at_once_are_all_answered(void **state)

@@ -13,6 +13,8 @@ static void a_declared_input_is_read_where_it_was_declared(void **state)
 	thunk_of_function(f, &t, "copy", "/home/u/a b/in.txt", "/home/u/out/x", NULL);
 	add_input(f, &t, "home/u/a b/in.txt", "input\n");
 	thunk_add_output(&t, OUTPUT_FILE, "home/u/out/x");
+	if (refused_without_root(f, &t))
+		return;
 	struct engine_result r = run_well(f, &t);
 	expect_text(f, &r, "home/u/out/x", "input\n");
 	engine_result_release(&r);
@@ -24,6 +26,8 @@ static void an_undeclared_file_is_not_there_and_is_named(void **state)
 	scoped_thunk struct thunk t = THUNK_INIT;
 	thunk_of_function(f, &t, "copy", "/etc/passwd", "out", NULL);
 	thunk_add_output(&t, OUTPUT_FILE, "out");
+	if (refused_without_root(f, &t))
+		return;
 	expect_outcome(f, &t, OUTCOME_FAILED, 1,
 	               "tried to read /etc/passwd, which is not among its inputs");
 }
@@ -38,7 +42,8 @@ static void an_undeclared_file_beside_the_working_directory_is_named(void **stat
 	thunk_of_function(f, &t, "copy", "./undeclared", "out", NULL);
 	t.cwd = xstrdup(f->directory + 1);
 	thunk_add_output(&t, OUTPUT_FILE, "out");
-	expect_outcome(f, &t, OUTCOME_FAILED, 1, said);
+	/* Who is to be blamed is found out by tracing, which a worker may not. */
+	expect_outcome(f, &t, OUTCOME_FAILED, 1, f->backend->relocated ? "exit status 1" : said);
 }
 
 static void nothing_that_exists_here_is_named_without_cause(void **state)
@@ -47,6 +52,8 @@ static void nothing_that_exists_here_is_named_without_cause(void **state)
 	scoped_thunk struct thunk t = THUNK_INIT;
 	thunk_of_function(f, &t, "copy", "/no/such/file", "out", NULL);
 	thunk_add_output(&t, OUTPUT_FILE, "out");
+	if (refused_without_root(f, &t))
+		return;
 	assert_int_equal(thunk_finish(&t, NULL), 0);
 	struct engine_result r = run(f, &t);
 	assert_int_equal(r.outcome, OUTCOME_FAILED);
@@ -176,7 +183,7 @@ static void a_tree_is_an_input_with_all_that_is_in_it(void **state)
 	assert_int_equal(store_put_bytes(f->store, text.data, text.len, &ref.digest, NULL), 0);
 	ref.size_bytes = text.len;
 	scoped_thunk struct thunk t = THUNK_INIT;
-	thunk_of_function(f, &t, "copy", "/top/z", "/out", NULL);
+	thunk_of_function(f, &t, "copy", "top/z", "out", NULL);
 	manifest_add_file(&t.inputs, "top", 0755, &ref);
 	thunk_add_output(&t, OUTPUT_FILE, "out");
 	struct engine_result r = run_well(f, &t);
@@ -292,7 +299,8 @@ static void an_input_of_another_size_than_promised_is_bad(void **state)
 	thunk_of_function(f, &t, "write", "out", "x", NULL);
 	manifest_add_file(&t.inputs, "in", 0644, &ref);
 	thunk_add_output(&t, OUTPUT_FILE, "out");
-	expect_outcome(f, &t, OUTCOME_BAD_INPUT, -1, "size");
+	/* A worker sees it as it lays the input out. */
+	expect_outcome(f, &t, OUTCOME_BAD_INPUT, -1, f->backend->relocated ? " in" : "size");
 }
 
 /* A thunk whose function puts the input "thunk" into the yield directory and the input
