@@ -1,5 +1,6 @@
 #include "common/aws/client.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/aws/client_private.h"
@@ -65,6 +66,7 @@ static void copy_texts(struct aws_call *call, const struct aws_request *r)
 
 static struct aws_call *new_call(struct aws *aws, const struct aws_request *r)
 {
+	assert(!r->http.source || r->payload_sha256);
 	struct aws_call *call = xcalloc(1, sizeof(*call));
 	call->aws = aws;
 	call->request = *r;

@@ -110,8 +110,9 @@ static int load_file(struct aws_config *c, enum aws_file file, const char *name,
 	scoped_free char *path = aws_config_expand(c, c->paths[file]);
 	scoped_buf struct buf text = BUF_INIT;
 	int r = read_file_at(AT_FDCWD, path, &text, AWS_FILE_BYTES_MAX, err);
-	/* A home directory that cannot be looked into has nothing for us in it. */
-	if (r == -ENOENT || r == -ENOTDIR || (r == -EACCES && !v))
+	/* A home directory that cannot be looked into has nothing for us in it; a file that is
+	 * there and cannot be read is another matter. */
+	if (r == -ENOENT || r == -ENOTDIR || (r == -EACCES && access(path, F_OK) < 0))
 		return 0;
 	if (r == 0 && text.len)
 		r = ini_parse(text.data, text.len, c->paths[file], &c->files[file], err);

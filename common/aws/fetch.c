@@ -178,6 +178,13 @@ static void on_answer(void *arg, struct http_response *r)
 	f->answered(f, r);
 }
 
+/* The services of the machine itself; not STS, which is asked for a role afterwards. */
+static bool asks_this_machine(const struct aws_fetch *f)
+{
+	bool near = f->plan->source == PLAN_IMDS || f->plan->source == PLAN_CONTAINER;
+	return near && !f->keys.access_key;
+}
+
 static void send_request(void *arg)
 {
 	struct aws_fetch *f = arg;
@@ -194,7 +201,7 @@ static void send_request(void *arg)
 		.body_max = FETCH_ANSWER_MAX,
 		.connect_ms = f->connect_ms,
 		.whole_ms = f->whole_ms,
-		.direct = f->plan->source == PLAN_IMDS || f->plan->source == PLAN_CONTAINER,
+		.direct = asks_this_machine(f),
 		.arg = f,
 		.done = on_answer,
 	};

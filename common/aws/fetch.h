@@ -38,7 +38,6 @@ struct aws_fetch {
 	void *arg;
 	struct aws_keys keys; /* so far */
 	size_t roles_left;    /* of plan->roles; the last is assumed first */
-	bool source_is_through;
 	struct loop_timer *deadline;
 	/* The request under way, kept for its repetition. */
 	struct http_transfer *transfer;
@@ -66,8 +65,8 @@ void aws_fetch_fail(struct aws_fetch *f, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 void aws_fetch_fail_error(struct aws_fetch *f, const struct error *err);
 
-/* Sends f->method, url, headers and body; answered gets what came of it in the end. Direct: these
- * are no requests for proxies. */
+/* Sends f->method, url, headers and body; answered gets what came of it in the end. Services of the
+ * machine itself are asked past any proxy. */
 void aws_fetch_request(struct aws_fetch *f, aws_fetch_answer_fn *answered);
 /* Empties what the last request was. */
 void aws_fetch_reset(struct aws_fetch *f);

@@ -148,14 +148,15 @@ def read_head(connection):
     return head
 
 
-def run(driver, *arguments, env=None, home=None, timeout=60):
-    """Lines of JSON that a driver prints. Nothing secret may be among what it says or logs."""
+def run(driver, *arguments, env=None, home=None, timeout=60, command=None):
+    """Lines of JSON that a driver prints (or the command given instead), and its standard error. Nothing
+    secret may be among what it says or logs."""
     environment = {"PATH": os.environ["PATH"], "HOME": home or "/nonexistent", "GGFS_LOG": "debug",
                    "AWS_EC2_METADATA_DISABLED": "true"}
     environment.update({name: value for name, value in os.environ.items()
                         if name.endswith("SAN_OPTIONS") or name == "TMPDIR"})
     environment.update(env or {})
-    done = subprocess.run([os.environ[driver], *map(str, arguments)], stdin=subprocess.DEVNULL, check=False,
+    done = subprocess.run([*(command or [os.environ[driver]]), *map(str, arguments)], stdin=subprocess.DEVNULL, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
                           env={name: value for name, value in environment.items() if value is not None})
     said = (done.stdout + done.stderr).decode(errors="replace")

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The configuration, as the AWS CLI finds it, each value with where it came from."""
 import os
+import shutil
 import sys
 import tempfile
 import unittest
@@ -151,6 +152,23 @@ class Refusals(Home):
     def test_a_sentence_has_nothing_of_the_file_in_it(self):
         self.write("credentials", f"[default]\naws_secret_access_key {SECRET}\n")
         self.refused(-22, "~/.aws/credentials, line 2:")
+
+    def test_a_file_that_may_not_be_read_is_no_absent_one(self):
+        path = self.write("config", "[default]\nregion = x\n")
+        os.chmod(self.home, 0o755)
+        os.chmod(path, 0)
+        # A copy, for an ordinary user may not get at the build's directory.
+        driver = [shutil.copy(os.environ["GGFS_AWS_DRIVER"], self.home)]
+        if os.geteuid() == 0:
+            driver = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *driver]
+        answer = servers.run("GGFS_AWS_DRIVER", "config", "region", home=self.home, command=driver)[0][0]
+        self.assertEqual(-13, answer.get("code"), answer)
+        self.assertIn("config", answer["error"])
+        # A home that is closed to us has nothing for us.
+        os.chmod(os.path.join(self.home, ".aws"), 0o700 if os.geteuid() == 0 else 0)
+        answer = servers.run("GGFS_AWS_DRIVER", "config", "region", home=self.home, command=driver)[0][0]
+        os.chmod(os.path.join(self.home, ".aws"), 0o755)
+        self.assertEqual("us-east-1", answer.get("value"), answer)
 
     def test_a_file_that_is_too_large(self):
         self.write("config", "#" * (5 << 20))

@@ -144,6 +144,14 @@ class Roles(Chain):
                           AWS_SECRET_ACCESS_KEY=SECRET)
         self.assertIn("Credential=AKIAENV/", self.forms[0][1])
 
+    def test_sts_is_asked_by_way_of_the_proxy_and_the_machine_itself_past_it(self):
+        self.config("[profile x]\nrole_arn = arn:x\ncredential_source = EcsContainer\n")
+        with Server(lambda request: request.answer(200, metadata())) as near, Server(self.sts) as proxy:
+            self.assertEqual(0, self.describe(profile="x", AWS_ENDPOINT_URL_STS="http://sts.invalid",
+                                              AWS_CONTAINER_CREDENTIALS_FULL_URI=near.url + "/c",
+                                              http_proxy=proxy.url)["code"])
+            self.assertEqual((["GET /c"], ["POST http://sts.invalid/"]), (near.paths(), proxy.paths()))
+
     def test_configurations_that_lead_nowhere_are_refused(self):
         for text, word in (("role_arn = a\n", "source_profile"),
                            ("role_arn = a\nsource_profile = base\ncredential_source = Environment\n", "not both"),
