@@ -318,12 +318,12 @@ PUBLIC char *bindtextdomain(const char *domain, const char *path)
 /* Conversions the C library has in itself; all others are files of the machine's. */
 static bool is_built_in(const char *name)
 {
-	static const char *const names[] = { "UTF",       "UCS",     "US-ASCII", "ASCII",
-		                             "ANSI_X3.4", "C",       "WCHAR_T",  "INTERNAL",
-		                             "ISO-10646", "UNICODE", "646" };
+	static const char *const names[] = { "UTF-8",     "UTF8",    "UCS-4",    "UCS4",
+		                             "UCS-2",     "UCS2",    "US-ASCII", "ASCII",
+		                             "ANSI_X3.4", "WCHAR_T", "INTERNAL", "ISO-10646" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (strncasecmp(name, names[i], strlen(names[i])) == 0)
-			return strcasecmp(name, "UTF-7") != 0;
+			return true;
 	return name[0] == '\0' || name[0] == '/';
 }
 
