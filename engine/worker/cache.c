@@ -10,6 +10,8 @@
 #include "engine/digest_map.h"
 #include "engine/worker/clear.h"
 
+enum { BLOCK_BYTES = 4096 };
+
 struct item {
 	struct digest digest;
 	uint64_t size_bytes;
@@ -51,6 +53,12 @@ static void link_newest(struct cache *c, struct item *item)
 	c->newest = item;
 }
 
+/* On the disk, where small files take a block each. */
+static uint64_t on_disk(uint64_t size_bytes)
+{
+	return (size_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
 void cache_used(struct cache *c, const struct digest *d, uint64_t size_bytes)
 {
 	struct item *item = digest_map_get(&c->items, d);
@@ -59,8 +67,8 @@ void cache_used(struct cache *c, const struct digest *d, uint64_t size_bytes)
 	} else {
 		item = xcalloc(1, sizeof(*item));
 		item->digest = *d;
-		item->size_bytes = size_bytes;
-		c->blob_bytes += size_bytes;
+		item->size_bytes = on_disk(size_bytes);
+		c->blob_bytes += item->size_bytes;
 		digest_map_put(&c->items, d, item);
 	}
 	item->used = ++c->clock;

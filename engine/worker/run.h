@@ -22,6 +22,7 @@ struct run_place {
 	struct fetch *fetch;
 	int64_t deadline_ms; /* of the request, on now_ms()'s clock; 0: none */
 	bool first;          /* of the request: a longer time is not to be had here */
+	bool full;           /* blobs of the request found no room */
 };
 
 /* What a result consists of: outputs, members of trees, yielded thunks, the stderr's blob; they

@@ -80,6 +80,8 @@ static int pull(struct run *run, const struct wanted *w)
 		if (store_has(cache_store(cache), &w->blobs[i].digest, &size, NULL) == 0)
 			cache_used(cache, &w->blobs[i].digest, size);
 	}
+	if (r == -ENOENT && run->place->full)
+		return run_end(run, OUTCOME_NO_ROOM, "the request's blobs found no room here");
 	/* Only an absent or broken blob is the input's fault; all else is the far store's. */
 	bool is_input = r == -ENOENT || r == -EBADMSG || r == -ENOSPC || r == -EDQUOT;
 	if (r < 0 && !is_input)

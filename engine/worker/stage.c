@@ -9,6 +9,8 @@
 #include "engine/worker/clear.h"
 #include "engine/worker/relocate.h"
 
+enum { BLOCK_BYTES = 4096 };
+
 /* A file as it was laid out. */
 struct fact {
 	char *path;
@@ -330,7 +332,7 @@ static int remember(struct stage *s, const struct job_entry *entries, size_t cou
 			*failed = i;
 			break;
 		}
-		bytes += facts[known++].size_bytes;
+		bytes += (facts[known++].size_bytes / BLOCK_BYTES + 1) * BLOCK_BYTES;
 	}
 	facts_free(s->facts, s->count);
 	s->facts = facts;

@@ -23,7 +23,7 @@ void stage_free(struct stage *s); /* removes all of it; NULL is fine */
 
 const char *stage_job(const struct stage *s); /* absolute: holds root/ */
 int stage_root(const struct stage *s);        /* borrowed */
-uint64_t stage_bytes(const struct stage *s);  /* of the files in it */
+uint64_t stage_bytes(const struct stage *s);  /* of the files in it, on the disk */
 
 /* Removes all that is not among the entries (sorted by path, as a plan has them), or not as it was
  * laid out. kept has room for count: which of them are there already. On failure the stage holds

@@ -64,13 +64,16 @@ static void decline(const struct worker *w, bool wrong_version, const char *reas
 	answer_release(&a);
 }
 
-/* A blob of the request that finds no room is not missed until a thunk needs it. */
-static void keep_blobs(struct worker *w, const struct remote_request *request)
+/* A blob of the request that finds no room is not missed until a thunk needs it. Whether all have
+ * found some. */
+static bool keep_blobs(struct worker *w, const struct remote_request *request)
 {
+	bool all = true;
 	for (size_t i = 0; i < request->blobs.count; i++) {
 		const struct remote_blob *blob = &request->blobs.items[i];
-		cache_put(w->cache, &blob->digest, blob->bytes, blob->len, NULL);
+		all &= cache_put(w->cache, &blob->digest, blob->bytes, blob->len, NULL) == 0;
 	}
+	return all;
 }
 
 static void add_far_usage(const struct far_usage *before, const struct far_usage *after,
@@ -83,7 +86,7 @@ static void add_far_usage(const struct far_usage *before, const struct far_usage
 }
 
 static void run_one(struct worker *w, const struct remote_request *request, size_t index,
-                    int64_t deadline_ms, struct answer *a)
+                    int64_t deadline_ms, bool full, struct answer *a)
 {
 	struct remote_result result = { 0 };
 	struct run_made made = { 0 };
@@ -92,7 +95,8 @@ static void run_one(struct worker *w, const struct remote_request *request, size
 		                         .toolchains = w->toolchains,
 		                         .fetch = w->fetch,
 		                         .deadline_ms = deadline_ms,
-		                         .first = index == 0 };
+		                         .first = index == 0,
+		                         .full = full };
 	fetch_usage(w->fetch, &before);
 	run_thunk_at(&place, &request->thunks[index], &result, &made);
 	result.usage.cold = !w->warm;
@@ -115,11 +119,11 @@ static void handle(struct worker *w, const struct remote_request *request, int64
 		decline(w, false, error_text(&err), out);
 		return;
 	}
-	keep_blobs(w, request);
+	bool full = !keep_blobs(w, request);
 	answer_init(&a, request->thunk_count, answer_max);
 	begin_answer(w, &a);
 	for (size_t i = 0; i < request->thunk_count; i++)
-		run_one(w, request, i, deadline_ms, &a);
+		run_one(w, request, i, deadline_ms, full, &a);
 	remote_answer_encode(&a.wire, out);
 	answer_release(&a);
 	cache_unpin(w->cache);

@@ -165,7 +165,7 @@ class Serve(unittest.TestCase):
         cache = os.path.join(self.base, "cache")
         os.mkdir(cache)
         before = ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c",
-                  'mount -t tmpfs -o size=24m none "$0" && exec "$@"', cache]
+                  'mount -t tmpfs -o size=16m none "$0" && exec "$@"', cache]
         if subprocess.run([*before, "true"], capture_output=True, check=False).returncode != 0:
             self.skipTest("no mount namespace can be had")
         self.start("--jobs", "1", before=before)
@@ -174,6 +174,11 @@ class Serve(unittest.TestCase):
         answer = self.run_thunks(w.sh("echo 1 >out"), w.sh(fill), w.sh(fill + " 2>&1; exit 1"), w.sh("echo 2 >out"))
         self.assertEqual([r["outcome"] for r in answer["results"]], ["done", "no room", "no room", "done"])
         self.assertEqual(output(answer, 3), b"2\n")
+        large = self.world.put(os.urandom(15 << 20))
+        answer = self.run_thunks(w.sh("echo 3 >out", inputs=[f"file 0644 blob {large} w/large"]))
+        self.assertEqual(answer["results"][0]["outcome"], "no room")
+        del w.blobs[large.split()[0]]
+        self.assertEqual(output(self.run_thunks(w.sh("echo 4 >out"))), b"4\n")
 
     def test_memory_is_bounded_by_the_hint(self):
         self.start("--jobs", "1")
