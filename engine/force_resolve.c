@@ -207,7 +207,7 @@ static bool failure_is_remembered(struct node *n)
 	struct failure failure = { 0 };
 	if (!n->asked || index_failure_get(n->forcer->index, &n->digest, &failure) < 0)
 		return false;
-	if (failure.until_ns != 0 && failure.until_ns <= wall_ns()) {
+	if (failure.code == EDQUOT || (failure.until_ns != 0 && failure.until_ns <= wall_ns())) {
 		failure_release(&failure);
 		return false;
 	}

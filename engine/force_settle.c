@@ -81,6 +81,7 @@ static int64_t remembered_until(int code, int64_t when_ns)
 {
 	switch (code) {
 	case EREMOTEIO:
+	case EDQUOT: /* told, but not heeded: a budget may have been raised */
 		return 0;
 	case ETIMEDOUT:
 	case ENOSPC:

@@ -226,8 +226,10 @@ static void begin_force(struct peer *p, uint32_t id, const struct message_force 
                         bool costs)
 {
 	struct peer_force *f = xcalloc(1, sizeof(*f));
-	f->engines = engines;
 	f->local_only = m->local_only || !costs;
+	f->engines = m->local_only ? NULL : engines;
+	if (m->local_only)
+		free(engines);
 	f->purse = purse_for(p, m->budget_nanodollars);
 	f->peer = p;
 	f->id = id;

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.client
 import urllib.parse
+import xml.etree.ElementTree
 
 
 def quote(text):
@@ -50,3 +51,18 @@ class S3:
             return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
         finally:
             connection.close()
+
+    def keys(self, bucket, prefix=""):
+        """All keys that begin so."""
+        found, query = [], {"list-type": "2", "prefix": prefix}
+        while True:
+            status, _, body = self.request("GET", "/" + bucket, query=query)
+            if status != 200:
+                raise RuntimeError(f"listing {bucket}: {status} {body!r}")
+            tree = xml.etree.ElementTree.fromstring(body)
+            space = tree.tag[:tree.tag.index("}") + 1] if "}" in tree.tag else ""
+            found += [key.text for key in tree.iter(space + "Key")]
+            token = tree.find(space + "NextContinuationToken")
+            if token is None:
+                return found
+            query["continuation-token"] = token.text

@@ -393,7 +393,11 @@ static void budget_is_not_passed_and_counts_what_is_in_flight(void **state)
 	struct force_counts counts;
 	forcer_counts(f->x->forcer, &counts);
 	assert_int_equal(counts.cost_nanodollars, 14);
-	/* Not remembered: with room in the purse it is made. */
+	struct failure failure = { 0 };
+	assert_int_equal(index_failure_get(f->x->index, &c.digest, &failure), 0);
+	assert_int_equal(failure.code, EDQUOT);
+	failure_release(&failure);
+	/* Told, but not heeded: with room in the purse it is made. */
 	result_release(&rc);
 	start_request(f->x, &request, &rc);
 	run_until_answered(f->x, &rc);

@@ -1,0 +1,67 @@
+#!/usr/bin/python3
+"""Everything that Lambda may do, seeded, and nothing lost: right bytes, or an error that says what happened."""
+import errno
+import json
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import cloud  # noqa: E402
+from cloud import Cloud  # noqa: E402
+import place  # noqa: E402
+import tap  # noqa: E402
+
+WHY_NOT = cloud.why_not()
+KINDS = ("throttle", "500", "502", "503", "504", "cut-before", "cut-middle", "cut-after", "unhandled", "oom",
+         "timeout", "slow", "wrong-digest", "other-thunk")
+SEEDS = 10  # of each mixture
+FILES = 8
+# What a force may come to when all tries are spent (docs/lazy-files.md).
+MAY_FAIL = {errno.ENETDOWN, errno.ETIMEDOUT, errno.EREMOTEIO}
+
+
+def mixture(whole):
+    """All kinds at once, as often as one another."""
+    return ",".join(f"{kind}={whole / len(KINDS):.6f}" for kind in KINDS)
+
+
+@unittest.skipIf(WHY_NOT, WHY_NOT)
+class Trouble(unittest.TestCase):
+    def force_under(self, faults, seed):
+        """Forces some files; (how many were made, the errnos of the others)."""
+        c = Cloud("--fault", faults, "--seed", str(seed), "--slow-ms", "200")
+        try:
+            for i in range(FILES):
+                c.placeholder(f"echo {seed} {i} >o{i}", name=f"o{i}")
+            names = [f"o{i}" for i in range(FILES)]
+            done = json.loads(c.ggfs("force", "--json", "--keep-going", "--engine", "lambda=8", *names).stdout)
+            made = 0
+            for i, target in enumerate(done["targets"]):
+                if target["ok"]:
+                    made += 1
+                    with open(c.path(f"o{i}"), "rb") as f:
+                        self.assertEqual(f.read(), f"{seed} {i}\n".encode())
+                else:
+                    self.assertIn(target["errno"], MAY_FAIL, target)
+                    self.assertTrue(target["reason"])
+                    self.assertTrue(c.is_placeholder(f"o{i}"))
+            self.assertEqual(len(done["targets"]), FILES)
+            # Nothing is left in flight, here or there, and every invocation is on the bill.
+            place.wait_for(lambda: c.counters()["in_flight"] == 0, "the end of all invocations")
+            self.assertEqual(c.bill()["in_flight_usd"], 0)
+            return made
+        finally:
+            c.close()
+
+    def test_a_fifth_of_all_invocations_fail_in_every_way_there_is(self):
+        made = sum(self.force_under(mixture(0.2), seed) for seed in range(1, SEEDS + 1))
+        self.assertGreater(made, SEEDS * FILES * 9 // 10)
+
+    def test_most_invocations_fail_in_every_way_there_is(self):
+        made = sum(self.force_under(mixture(0.7), seed) for seed in range(101, 101 + SEEDS))
+        self.assertGreater(made, SEEDS * FILES // 2)
+
+
+if __name__ == "__main__":
+    tap.main()
