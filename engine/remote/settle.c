@@ -245,8 +245,10 @@ static void not_answered(struct job *job, const struct verdict *v)
 		too_large(job, v->reason);
 		break;
 	case VERDICT_REFUSED:
+		/* Not the thunk is refused but the request: no function of that name, say. To run it
+		 * elsewhere would hide that. */
 		if (job->attempts == 0)
-			job_settle(job, OUTCOME_REFUSED, v->reason);
+			job_settle(job, OUTCOME_UNREACHABLE, v->reason);
 		break;
 	case VERDICT_DIED:
 	case VERDICT_NO_MEMORY:
@@ -432,7 +434,7 @@ static void wrong_version(struct job *job, const char *version)
 	                                   "deploy` brings them together",
 	                                   version ? version : "unknown", GGFS_VERSION);
 	if (job->attempts == 0)
-		job_settle(job, OUTCOME_REFUSED, reason);
+		job_settle(job, OUTCOME_UNREACHABLE, reason);
 }
 
 static void end_one(struct attempt *a, size_t i)

@@ -190,18 +190,18 @@ static void trouble_that_stays_ends_in_bounds_and_says_what_it_was(void **state)
 		  1,
 		  "AccessDeniedException: not authorized" },
 		{ { FAULT_STATUS, 404, "ResourceNotFoundException", "no function", UINT32_MAX },
-		  OUTCOME_REFUSED,
+		  OUTCOME_UNREACHABLE,
 		  1,
 		  "ggfs lambda deploy" },
 		{ { FAULT_STATUS, 400, "InvalidRequestContentException", "bad", UINT32_MAX },
-		  OUTCOME_REFUSED,
+		  OUTCOME_UNREACHABLE,
 		  1,
 		  "InvalidRequestContentException" },
 		{ { FAULT_STATUS, 413, "RequestTooLargeException", "6291456", UINT32_MAX },
-		  OUTCOME_REFUSED,
+		  OUTCOME_UNREACHABLE,
 		  1,
 		  "RequestTooLargeException" },
-		{ { FAULT_STATUS, 301, "", "", UINT32_MAX }, OUTCOME_REFUSED, 1, "301" },
+		{ { FAULT_STATUS, 301, "", "", UINT32_MAX }, OUTCOME_UNREACHABLE, 1, "301" },
 		{ { FAULT_UNHANDLED, 0, "Runtime.OutOfMemory", "killed", UINT32_MAX },
 		  OUTCOME_FAILED,
 		  REMOTE_DEATHS_MAX,
@@ -297,7 +297,7 @@ static void a_worker_of_another_version_is_not_worked_with(void **state)
 	scene_begin_lambda(&s, false, 10, NULL, NULL, say_other_version, NULL);
 	task_init(&t, "one");
 	task_run(&s, &t);
-	expect_failed(&t, OUTCOME_REFUSED, "version 9.9");
+	expect_failed(&t, OUTCOME_UNREACHABLE, "version 9.9");
 	assert_int_equal(fake_worker_requests(s.worker), 1);
 	task_release(&t);
 	scene_end(&s);
