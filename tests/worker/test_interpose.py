@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A program below a root that is not "/" must not notice; and what cannot be hidden must be told.
 
-    test_interpose.py PROBE STATIC
+    test_interpose.py PROBE STATIC FIB ADD
 """
 import os
 import subprocess
@@ -137,6 +137,19 @@ class Interpose(unittest.TestCase):
         self.assertEqual(answer["results"][0]["outcome"], "done", answer["results"])
         self.assertEqual(output(answer).decode(), EXPECTED)
 
+    def test_a_static_function_finds_itself_and_yields(self):
+        """examples/fib, by relative paths."""
+        w = self.world
+        inputs = [w.entry(add, "w/add"), w.entry(fib, "w/fib")]
+        thunk = w.thunk(["./fib", "10"], "w/fib", inputs=inputs, yields=True, toolchain=False)
+        with tempfile.TemporaryDirectory(prefix="ggfs-interpose-") as base:
+            done = subprocess.run([WORKER, "run", "--cache", base + "/cache"], input=w.request(thunk),
+                                  capture_output=True, timeout=DEADLINE_S, check=True)
+        answer = json.loads(done.stdout)
+        self.assertEqual(answer["results"][0]["outcome"], "done", answer["results"])
+        self.assertRegex(answer["results"][0]["memo"], r"(?m)^output thunk [0-9a-f]{64} \S+ w/out$")
+        self.assertEqual(len(answer["blobs"]), 3)  # add, fib 9, fib 8
+
     def test_a_failure_is_a_failure(self):
         """Or all that is refused below might be refused for something else."""
         self.assertEqual(self.run_probe("nonsense")["results"][0]["exit_status"], 97)
@@ -152,6 +165,6 @@ def add_tests():
 
 
 if __name__ == "__main__":
-    probe, static = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
+    probe, static, fib, add = (os.path.abspath(sys.argv.pop(1)) for _ in range(4))
     add_tests()
     tap.main()
