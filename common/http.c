@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 
 #include "common/io.h"
@@ -12,228 +11,6 @@ enum {
 	CONNECTIONS_MIN = 64,
 	OTHER_DESCRIPTORS = 256, /* left for all else that the process does */
 };
-
-/* One of libcurl's descriptors, watched by the loop. */
-struct http_socket {
-	struct http_shard *shard;
-	curl_socket_t fd;
-	struct loop_watch *watch;
-};
-
-static void turn(struct http *http);
-
-/* --- shards: libcurl and the loop --- */
-
-static void finish(struct http_transfer *t);
-static void refuse_waiting(struct http_host *host);
-
-/* Calls done for all that libcurl is through with. */
-static void collect(struct http_shard *shard)
-{
-	CURLMsg *message;
-	int left;
-	while ((message = curl_multi_info_read(shard->multi, &left))) {
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		CURLcode result = message->data.result;
-		struct http_transfer *t = NULL;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
-		if (t->canceled) /* is about to be removed */
-			continue;
-		http_transfer_conclude(t, result);
-		struct http_host *unknown =
-		        t->response.fault == HTTP_FAULT_RESOLVE ? t->host : NULL;
-		finish(t);
-		if (unknown)
-			refuse_waiting(unknown);
-	}
-}
-
-static void drive(struct http_shard *shard, curl_socket_t fd, int events)
-{
-	int running;
-	struct http *http = shard->http;
-	http->inside = true;
-	curl_multi_socket_action(shard->multi, fd, events, &running);
-	http->inside = false;
-	collect(shard);
-	turn(http);
-}
-
-static void on_events(void *arg, uint32_t events)
-{
-	struct http_socket *s = arg;
-	int mask = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-	           (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-	           (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-	drive(s->shard, s->fd, mask);
-}
-
-static int on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-	(void)easy;
-	struct http_shard *shard = arg;
-	struct http_socket *s = socket_arg;
-	if (what == CURL_POLL_REMOVE) {
-		if (s)
-			loop_unwatch(s->watch);
-		free(s);
-		return 0;
-	}
-	uint32_t events =
-	        (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
-	if (s) {
-		loop_watch_events(s->watch, events);
-		return 0;
-	}
-	s = xcalloc(1, sizeof(*s));
-	*s = (struct http_socket){ .shard = shard, .fd = fd };
-	if (loop_watch(shard->http->loop, fd, events, on_events, s, &s->watch, NULL) < 0) {
-		free(s);
-		return -1;
-	}
-	curl_multi_assign(shard->multi, fd, s);
-	return 0;
-}
-
-static void on_timer(void *arg)
-{
-	struct http_shard *shard = arg;
-	shard->timer = NULL;
-	drive(shard, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int on_timer_wish(CURLM *multi, long delay_ms, void *arg)
-{
-	(void)multi;
-	struct http_shard *shard = arg;
-	loop_cancel(steal(&shard->timer));
-	if (delay_ms >= 0)
-		shard->timer = loop_after(shard->http->loop, delay_ms, on_timer, shard);
-	return 0;
-}
-
-static struct http_shard *add_shard(struct http *http)
-{
-	struct http_shard *shard = xcalloc(1, sizeof(*shard));
-	shard->http = http;
-	shard->multi = curl_multi_init();
-	if (!shard->multi)
-		abort();
-	curl_multi_setopt(shard->multi, CURLMOPT_SOCKETFUNCTION, on_socket_wish);
-	curl_multi_setopt(shard->multi, CURLMOPT_SOCKETDATA, shard);
-	curl_multi_setopt(shard->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
-	curl_multi_setopt(shard->multi, CURLMOPT_TIMERDATA, shard);
-	curl_multi_setopt(shard->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	/* Idle connections to some other host give way. All shards' limits together are the
-	 * client's. */
-	size_t left = http->connections_max - http->shard_count * HTTP_SHARD_CONNECTIONS;
-	shard->limit = left < HTTP_SHARD_CONNECTIONS ? (unsigned)left : HTTP_SHARD_CONNECTIONS;
-	curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long)shard->limit);
-	curl_multi_setopt(shard->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)shard->limit);
-	array_grow(http->shards, http->shard_count, http->shard_capacity);
-	http->shards[http->shard_count++] = shard;
-	return shard;
-}
-
-static void free_shard(struct http_shard *shard)
-{
-	curl_multi_cleanup(shard->multi);
-	loop_cancel(shard->timer);
-	free(shard);
-}
-
-static struct http_shard *shard_with_room(struct http *http)
-{
-	for (size_t i = 0; i < http->shard_count; i++)
-		if (http->shards[i]->active < http->shards[i]->limit)
-			return http->shards[i];
-	return add_shard(http);
-}
-
-/* --- hosts: whose name is being looked up --- */
-
-static struct http_host *host_of(struct http *http, const char *url)
-{
-	const char *authority = strstr(url, "://") + 3;
-	size_t len = (size_t)(authority - url) + strcspn(authority, "/?#");
-	for (struct http_host *host = http->hosts; host; host = host->next)
-		if (strncmp(host->key, url, len) == 0 && !host->key[len])
-			return host;
-	struct http_host *host = xcalloc(1, sizeof(*host));
-	host->key = xstrndup(url, len);
-	host->waiting_end = &host->waiting;
-	host->next = http->hosts;
-	http->hosts = host;
-	return host;
-}
-
-static void forget_idle_hosts(struct http *http)
-{
-	struct http_host **at = &http->hosts;
-	while (*at) {
-		struct http_host *host = *at;
-		if (host->looking_up || host->waiting) {
-			at = &host->next;
-			continue;
-		}
-		*at = host->next;
-		free(host->key);
-		free(host);
-	}
-}
-
-void http_transfer_leave_host(struct http_transfer *t)
-{
-	if (!t->host)
-		return;
-	struct http_host *host = steal(&t->host);
-	if (t->shard) {
-		host->looking_up--;
-		return;
-	}
-	struct http_transfer **at = &host->waiting;
-	while (*at != t)
-		at = &(*at)->next_waiting;
-	*at = t->next_waiting;
-	if (!*at)
-		host->waiting_end = at;
-}
-
-/* Only memory can be wanting here: what libcurl thinks of the URL it says later. */
-static void begin(struct http *http, struct http_host *host)
-{
-	struct http_transfer *t = host->waiting;
-	host->waiting = t->next_waiting;
-	if (!host->waiting)
-		host->waiting_end = &host->waiting;
-	host->looking_up++;
-	t->shard = shard_with_room(http);
-	t->shard->active++;
-	if (http_transfer_prepare(t) < 0 ||
-	    curl_multi_add_handle(t->shard->multi, t->easy) != CURLM_OK)
-		abort();
-}
-
-static void admit(struct http *http, struct http_host *host)
-{
-	while (host->waiting && host->looking_up < HTTP_LOOKUPS_MAX)
-		begin(http, host);
-}
-
-/* A name that is not known is not known to those either who wait for it. */
-static void refuse_waiting(struct http_host *host)
-{
-	size_t count = 0; /* done may start more */
-	for (struct http_transfer *t = host->waiting; t; t = t->next_waiting)
-		count++;
-	while (count-- > 0 && host->waiting) {
-		struct http_transfer *t = host->waiting;
-		http_transfer_fault(t, HTTP_FAULT_RESOLVE, -EHOSTUNREACH,
-		                    "the host's name cannot be resolved");
-		finish(t);
-	}
-}
 
 /* --- transfers --- */
 
@@ -259,8 +36,7 @@ static void unlink_transfer(struct http *http, struct http_transfer *t)
 	http->active--;
 }
 
-/* Its connection is free for the next by the time done is called. */
-static void finish(struct http_transfer *t)
+void http_transfer_finish(struct http_transfer *t)
 {
 	http_transfer_leave_host(t);
 	if (t->shard) {
@@ -273,17 +49,16 @@ static void finish(struct http_transfer *t)
 	http_transfer_free(t);
 }
 
-/* What had to wait until libcurl returned. */
-static void turn(struct http *http)
+void http_turn(struct http *http)
 {
 	while (http->canceled) {
 		struct http_transfer *t = http->canceled;
 		http->canceled = t->next_canceled;
-		finish(t);
+		http_transfer_finish(t);
 	}
 	for (struct http_host *host = http->hosts; host; host = host->next)
-		admit(http, host);
-	forget_idle_hosts(http);
+		http_host_admit(http, host);
+	http_hosts_forget_idle(http);
 }
 
 void http_cancel(struct http_transfer *t)
@@ -291,7 +66,7 @@ void http_cancel(struct http_transfer *t)
 	struct http *http = t->http;
 	t->canceled = true;
 	if (!http->inside) {
-		finish(t);
+		http_transfer_finish(t);
 		return;
 	}
 	t->next_canceled = http->canceled;
@@ -332,11 +107,11 @@ static void on_sweep(void *arg)
 		if (!sentence)
 			continue;
 		http_transfer_fault(t, HTTP_FAULT_TIMEOUT, -ETIMEDOUT, sentence);
-		finish(t);
+		http_transfer_finish(t);
 	}
 	if (more)
 		arm_sweep(http);
-	turn(http);
+	http_turn(http);
 }
 
 static void arm_sweep(struct http *http)
@@ -358,12 +133,12 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 	if (r < 0)
 		return r;
 	link_transfer(http, t);
-	t->host = host_of(http, t->url);
+	t->host = http_host_of(http, t->url);
 	*t->host->waiting_end = t;
 	t->host->waiting_end = &t->next_waiting;
 	struct http_host *host = t->host;
 	if (!http->inside)
-		admit(http, host);
+		http_host_admit(http, host);
 	if (host->waiting || request->stall_ms)
 		arm_sweep(http);
 	if (out)
@@ -458,13 +233,13 @@ void http_free(struct http *http)
 	while (http->transfers) {
 		struct http_transfer *t = http->transfers;
 		http_transfer_fault(t, HTTP_FAULT_CANCELED, -ECANCELED, "the client was closed");
-		finish(t);
+		http_transfer_finish(t);
 	}
-	forget_idle_hosts(http);
+	http_hosts_forget_idle(http);
 	for (size_t i = 0; i < http->pool_count; i++)
 		curl_easy_cleanup(http->pool[i]);
 	for (size_t i = 0; i < http->shard_count; i++)
-		free_shard(http->shards[i]);
+		http_shard_free(http->shards[i]);
 	curl_share_cleanup(http->share);
 	loop_cancel(http->sweep);
 	free(http->shards);

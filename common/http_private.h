@@ -1,6 +1,7 @@
 /*
- * What the files of the HTTP client share. http.c: the client, its shards and who may start when;
- * http_transfer.c: one request, as libcurl is told of it, and what libcurl tells back.
+ * What the files of the HTTP client share. http.c: the client and its transfers; http_shard.c:
+ * libcurl and the loop; http_host.c: who may start when; http_transfer.c: one request, as libcurl
+ * is told of it; http_answer.c: what libcurl tells back.
  *
  * A shard is one of libcurl's multi handles. libcurl looks for a free connection by walking over
  * all it has to that host, so one handle with thousands of connections would spend its time
@@ -83,12 +84,47 @@ struct http_transfer {
 	char curl_error[CURL_ERROR_SIZE];
 };
 
+/* --- http.c --- */
+
+/* Ends it: its connection is free for the next by the time done is called. */
+void http_transfer_finish(struct http_transfer *t);
+/* What had to wait until libcurl returned. */
+void http_turn(struct http *http);
+
+/* --- http_shard.c --- */
+
+struct http_shard *http_shard_with_room(struct http *http);
+void http_shard_free(struct http_shard *shard);
+
+/* --- http_host.c --- */
+
+struct http_host *http_host_of(struct http *http, const char *url);
+/* Lets those begin that may. */
+void http_host_admit(struct http *http, struct http_host *host);
+/* It has a connection, or looked in vain: the next of its host may begin. */
+void http_transfer_leave_host(struct http_transfer *t);
+/* A name that is not known is not known to those either who wait for it. */
+void http_host_refuse_waiting(struct http_host *host);
+void http_hosts_forget_idle(struct http *http);
+
+/* --- http_transfer.c --- */
+
 /* Checks and copies; the transfer is nobody's yet. */
 int http_transfer_new(struct http *http, const struct http_request *request,
                       struct http_transfer **out, struct error *err);
 void http_transfer_free(struct http_transfer *t);
 /* Tells libcurl all about it. */
 int http_transfer_prepare(struct http_transfer *t);
+/* Of "scheme://host:port", all of a URL that may be shown: a query may carry a signature. */
+size_t http_origin_length(const char *url);
+
+/* --- http_answer.c --- */
+
+/* libcurl's callbacks; arg is the transfer. */
+size_t http_on_body(char *bytes, size_t size, size_t count, void *arg);
+size_t http_on_header(char *line, size_t size, size_t count, void *arg);
+size_t http_on_source(char *bytes, size_t size, size_t count, void *arg);
+int http_on_seek(void *arg, curl_off_t offset, int origin);
 /* Bytes that went in both directions so far. */
 uint64_t http_transfer_moved(const struct http_transfer *t);
 /* Fills in the response once libcurl is through. */
@@ -96,7 +132,5 @@ void http_transfer_conclude(struct http_transfer *t, CURLcode result);
 /* Makes a fault of ours the response. */
 void http_transfer_fault(struct http_transfer *t, enum http_fault fault, int code,
                          const char *sentence);
-/* It has a connection, or looked in vain: the next of its host may begin. */
-void http_transfer_leave_host(struct http_transfer *t);
 
 #endif

@@ -143,6 +143,19 @@ class Faults(unittest.TestCase):
         self.assertEqual([200, 200], [a["status"] for a in answers])
         self.assertEqual(2, s.count)
 
+    def test_a_refusal_that_comes_before_the_body_is_sent_is_the_answer(self):
+        never = threading.Event()
+
+        def talk(connection, _):
+            read_head(connection)
+            connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+            never.wait(30)
+        with RawServer(talk) as s:
+            for how in (["fill=6000000"], ["fill=6000000", "header=Connection: close"]):
+                answer, = get("method=POST", "whole_ms=10000", *how, s.url + "/")
+                self.assertEqual((413, "big"), (answer["status"], answer["body"]), answer)
+            never.set()
+
     def test_garbage_is_a_fault(self):
         def talk(connection, _):
             read_head(connection)
