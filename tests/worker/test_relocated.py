@@ -70,7 +70,36 @@ def can_confine():
     return done.returncode == 98  # worker-tool's: it was reached
 
 
+# What writes down where it is, or how it was called, in every way there is.
+SOURCES = {"w.c": '#include <assert.h>\n#include "h/a.h"\nconst char *f = __FILE__;\n'
+                  'int g(int i) { assert(i == A); return i; }\nint main(int c, char **v)'
+                  ' { (void)v; return g(c); }\n',
+           "q.cc": '#include <map>\n#include <string>\n#include <cassert>\n#include <stdexcept>\n'
+                   'std::map<std::string, int> m;\nint main(int c, char **v) { assert(c); try { m.at(v[0]); }'
+                   ' catch (std::out_of_range &) { return 0; } return m.size(); }\n'}
+TRACES = [
+    ("an_absolute_source", [("lazy", "gcc -g -O2 -c @DIR@/w.c -o @DIR@/out/w.o")]),
+    ("absolute_includes", [("lazy", "gcc -g3 -I@DIR@ -I@DIR@/h/.. -include @DIR@/h/b.h -c w.c")]),
+    ("recorded_switches", [("lazy", "gcc -g -O2 -frecord-gcc-switches -fPIC -c w.c -I@DIR@/h")]),
+    ("prefix_maps", [("lazy", "gcc -g -ffile-prefix-map=@DIR@=/src -fdebug-prefix-map=/src=x -c @DIR@/w.c")]),
+    ("cxx_with_all", [("lazy", "g++ -g3 -O2 -fPIC -D_FORTIFY_SOURCE=2 -fstack-protector-strong -std=c++17 -c q.cc"),
+                      ("lazy", "g++ -g -pie q.o -o q -Wl,-rpath,/opt/x -Wl,-rpath,@DIR@/out -Wl,--build-id=sha1")]),
+    ("a_build_id_and_a_map", [("lazy", "gcc -g -O2 -c w.c -o w.o"),
+                              ("lazy", "gcc -g w.o -o w -Wl,--build-id,-z,relro,--as-needed -L@DIR@/out -lm")]),
+    ("debug_split_off", [("lazy", "gcc -g -O2 -c w.c -o w.o"), ("lazy", "gcc -g w.o -o w"),
+                         ("lazy", "objcopy --only-keep-debug w w.debug"), ("lazy", "strip w -o w.bare")]),
+    ("an_archive_by_absolute_paths", [("lazy", "gcc -g -c x.c"), ("lazy", "ar rcs @DIR@/out/l.a @DIR@/x.o"),
+                                      ("lazy", "ranlib out/l.a")]),
+    ("temporary_names", [("lazy", "gcc -g -pipe -c w.c -o p.o"), ("lazy", "gcc -S -g w.c")]),
+    ("sanitized", [("lazy", "gcc -g -O1 -fsanitize=undefined -c w.c")]),
+]
+
+
 def add_tests():
+    for name, steps in TRACES:
+        def trace(self, steps=steps):
+            self.check(steps, SOURCES, [])
+        setattr(Relocated, "test_traces_of_" + name, trace)
     for name, steps, files, setup in cases.cases():
         def test(self, steps=steps, files=files, setup=setup):
             self.check(steps, files, setup)
