@@ -198,7 +198,7 @@ static void trouble_that_stays_ends_in_bounds_and_says_what_it_was(void **state)
 		  1,
 		  "InvalidRequestContentException" },
 		{ { FAULT_STATUS, 413, "RequestTooLargeException", "6291456", UINT32_MAX },
-		  OUTCOME_UNREACHABLE,
+		  OUTCOME_REFUSED,
 		  1,
 		  "RequestTooLargeException" },
 		{ { FAULT_STATUS, 301, "", "", UINT32_MAX }, OUTCOME_UNREACHABLE, 1, "301" },
