@@ -113,10 +113,37 @@ static _Noreturn void start_function(const struct keeper_job *job, int ruleset, 
 	_exit(127);
 }
 
+static pid_t parent_of(const char *pid)
+{
+	scoped_buf struct buf b = BUF_INIT;
+	scoped_free char *path = xformat("/proc/%s/stat", pid);
+	int parent = 0;
+	if (read_file_at(AT_FDCWD, path, &b, 4096, NULL) < 0 || b.len == 0)
+		return 0;
+	/* "PID (NAME) STATE PARENT": the name may hold anything. */
+	const char *end = strrchr(b.data, ')');
+	return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+/* For kernels that do not list a task's children. */
+static void kill_children_by_parent(void)
+{
+	scoped_dir DIR *proc = opendir("/proc");
+	for (const struct dirent *e; proc && (e = readdir(proc));)
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && parent_of(e->d_name) == getpid())
+			kill((pid_t)strtol(e->d_name, NULL, 10), SIGKILL);
+}
+
 static void end_all(void)
 {
+	scoped_free char *list = xformat("/proc/self/task/%d/children", (int)getpid());
+	bool listed = access(list, R_OK) == 0;
 	for (;;) {
-		weak_kill_children(); /* the children of those killed before have become ours */
+		/* The children of those killed before have become ours. */
+		if (listed)
+			weak_kill_children();
+		else
+			kill_children_by_parent();
 		pid_t pid = waitpid(-1, NULL, 0);
 		if (pid < 0 && errno == ECHILD)
 			return;
@@ -197,6 +224,8 @@ static void keep(const struct keeper_job *job, struct report *report)
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd >= 0)
 		wait_for_end(pidfd);
+	else
+		report->error = EAGAIN; /* out of descriptors: lost, not failed */
 	report->micros = (uint64_t)(now_us() - begin);
 	/* Killed here, so that its own status can still be waited for. */
 	siginfo_t info = { 0 };
