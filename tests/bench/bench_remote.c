@@ -17,7 +17,7 @@
 struct bench {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	unsigned running, failed; /* guarded by mutex */
+	unsigned running, failed, lost; /* guarded by mutex; lost: failed, and not by itself */
 	char *first_failure;
 };
 
@@ -35,6 +35,8 @@ static void done(void *arg, struct engine_result *r)
 	b->running--;
 	if (r->outcome != OUTCOME_DONE && b->failed++ == 0)
 		b->first_failure = xformat("outcome %d: %s", r->outcome, r->reason);
+	b->lost += r->outcome != OUTCOME_DONE && r->outcome != OUTCOME_FAILED &&
+	           r->outcome != OUTCOME_TIMED_OUT;
 	pthread_cond_signal(&b->changed);
 	pthread_mutex_unlock(&b->mutex);
 	free(run);
@@ -112,10 +114,12 @@ static void measure(const struct remote_context *context, const char *endpoint, 
 	long kib = after.ru_maxrss - before.ru_maxrss;
 	printf("{\"seconds\": %.3f, \"cpu_s\": %.3f, \"cpu_ms_each\": %.4f, \"rss_kib\": %ld, "
 	       "\"kib_each\": %.1f, \"invocations\": %llu, \"throttled\": %llu, "
-	       "\"retried\": %llu, \"duplicated\": %llu, \"failed\": %u}\n",
+	       "\"retried\": %llu, \"duplicated\": %llu, \"failed\": %u, \"lost\": %u, "
+	       "\"in_flight\": %llu}\n",
 	       seconds, cpu, 1000 * cpu / total, after.ru_maxrss, (double)kib / jobs,
 	       (unsigned long long)totals.invocations, (unsigned long long)totals.throttled,
-	       (unsigned long long)totals.retried, (unsigned long long)totals.duplicated, b.failed);
+	       (unsigned long long)totals.retried, (unsigned long long)totals.duplicated, b.failed,
+	       b.lost, (unsigned long long)totals.in_flight);
 	if (b.failed)
 		fprintf(stderr, "%s\n", b.first_failure);
 	free(b.first_failure);
