@@ -41,7 +41,7 @@ static void came_wrong(struct far_job *job, const struct error *err)
 {
 	s3_body_release(&job->body);
 	if (job->refetches++ < FAR_REFETCHES) {
-		log_warning("%s; once more", error_text(err));
+		log_info("%s; once more", error_text(err));
 		fetch(job);
 		return;
 	}

@@ -32,7 +32,7 @@ int s3_new(struct aws *aws, const struct far_options *options, struct s3 **out, 
 	}
 	s3->aws = aws;
 	s3->connections = options->connections ? options->connections : FAR_CONNECTIONS_DEFAULT;
-	s3->window = s3->connections * S3_WINDOW_UNIT;
+	s3->window = s3->threshold = s3->connections * S3_WINDOW_UNIT;
 	s3->limits = S3_LIMITS;
 	s3_budget_fill(&s3->budget);
 	if (getrandom(&s3->seed, sizeof(s3->seed), GRND_NONBLOCK) != sizeof(s3->seed))
@@ -189,15 +189,17 @@ static void on_trouble(struct s3_op *op, enum s3_verdict verdict, struct http_re
                        const struct error *err)
 {
 	struct s3 *s3 = op->s3;
-	bool was_paused = s3->paused;
 	if (!op->last)
 		op->last = xmalloc(sizeof(*op->last));
 	*op->last = *err;
 	s3->failures_in_row++;
+	/* Who is throttled sends less, and need not pay for trying again besides. */
 	if (verdict == S3_SLOW)
-		s3_throttled(s3);
-	if (!was_paused && (verdict == S3_AWAY || s3->failures_in_row >= S3_AWAY_FAILURES ||
-	                    !s3_budget_take(&s3->budget)))
+		s3_throttled(s3, op);
+	bool spent = verdict == S3_AGAIN && !s3_budget_take(&s3->budget);
+	if (s3->paused)
+		s3_probe_failed(s3, op);
+	else if (verdict == S3_AWAY || spent || s3_seems_away(s3))
 		s3_pause(s3);
 	if (s3->paused) {
 		s3_enqueue(op);
@@ -302,6 +304,7 @@ void s3_op_send(struct s3_op *op)
 		r->again(r->arg);
 	count_request(s3, op);
 	s3->active++;
+	op->number = ++s3->sends;
 	int code = aws_start(s3->aws, &request, &op->call, &err);
 	if (code < 0)
 		cannot_send(op, code, &err);

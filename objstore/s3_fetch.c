@@ -79,6 +79,8 @@ int s3_info_read(const struct http_response *r, struct s3_info *out, struct erro
 static void fetch_end(struct fetch *f)
 {
 	bool failed = f->code < 0;
+	if (f->replaced && failed)
+		f->code = error_set(&f->err, -EIO, "%s: it is being replaced all the time", f->key);
 	if (failed)
 		s3_body_release(&f->body);
 	f->done(f->arg, f->code, &f->body, &f->info, failed ? &f->err : NULL);

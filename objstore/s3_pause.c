@@ -91,7 +91,6 @@ static void set_tick(struct s3 *s3)
 
 void s3_pause(struct s3 *s3)
 {
-	log_warning("%s: %s is away; waiting for it", s3->place.url, s3->place.host);
 	s3->paused = true;
 	s3->paused_ms = now_ms();
 	s3->probes = 0;
@@ -102,14 +101,31 @@ void s3_pause(struct s3 *s3)
 
 static void resume(struct s3 *s3)
 {
-	log_warning("%s: there again after %lld ms", s3->place.url,
-	            (long long)(now_ms() - s3->paused_ms));
-	s3->paused = false;
+	if (s3->told)
+		log_warning("%s: there again after %lld ms", s3->place.url,
+		            (long long)(now_ms() - s3->paused_ms));
+	s3->paused = s3->told = false;
 	loop_cancel(s3->tick);
 	s3->tick = NULL;
 	s3->window = S3_WINDOW_UNIT;
 	s3_budget_fill(&s3->budget);
 	atomic_store(&s3->usage.paused, false);
+}
+
+/* A pause that the first probe ends is nothing to speak of. */
+static void tell(struct s3 *s3, const struct s3_op *op)
+{
+	if (s3->told)
+		return;
+	s3->told = true;
+	log_warning("%s: %s is away (%s); waiting for it", s3->place.url, s3->place.host,
+	            op->last ? op->last->text : "no answer");
+}
+
+void s3_probe_failed(struct s3 *s3, const struct s3_op *op)
+{
+	if (s3->paused && s3->probes > 0)
+		tell(s3, op);
 }
 
 void s3_probe_ended(struct s3 *s3, struct s3_op *op)
@@ -128,17 +144,27 @@ void s3_went_well(struct s3 *s3)
 	s3_budget_refund(&s3->budget);
 	if (s3->paused)
 		resume(s3);
-	else if (s3->window < s3->connections * S3_WINDOW_UNIT)
-		s3->window++;
+	unsigned most = s3->connections * S3_WINDOW_UNIT;
+	unsigned unit = S3_WINDOW_UNIT;
+	s3->window += s3->window < s3->threshold ? unit : unit * unit / s3->window;
+	if (s3->window > most)
+		s3->window = most;
 }
 
-void s3_throttled(struct s3 *s3)
+void s3_throttled(struct s3 *s3, const struct s3_op *op)
 {
-	int64_t now = now_ms();
-	if (now - s3->shrunk_ms < S3_SHRINK_MS)
+	/* Answers to what was sent before the last halving tell nothing new. */
+	if (op->number <= s3->shrunk_at)
 		return;
-	s3->shrunk_ms = now;
+	s3->shrunk_at = s3->sends;
 	s3->window = s3->window / 2 > S3_WINDOW_UNIT ? s3->window / 2 : S3_WINDOW_UNIT;
+	s3->threshold = s3->window;
+}
+
+bool s3_seems_away(const struct s3 *s3)
+{
+	unsigned at_once = s3->window / S3_WINDOW_UNIT;
+	return s3->failures_in_row >= S3_AWAY_FAILURES && s3->failures_in_row >= 2 * at_once;
 }
 
 static void on_pump(void *arg)

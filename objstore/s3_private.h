@@ -9,11 +9,7 @@
 
 #include "objstore/s3.h"
 
-enum {
-	/* The window of requests at once grows by a quarter for each success. */
-	S3_WINDOW_UNIT = 4,
-	S3_SHRINK_MS = 1000, /* one halving in this time: answers to one burst come together */
-};
+enum { S3_WINDOW_UNIT = 256 };
 
 /* One request, from s3_start to its done. On one list of all; and, while it waits for its turn,
  * in the queue. */
@@ -25,6 +21,7 @@ struct s3_op {
 	struct aws_call *call;
 	struct loop_timer *timer; /* until it is queued again */
 	unsigned failures;
+	uint64_t number; /* among those sent */
 	bool of_bucket;
 	int64_t queued_ms;
 	bool listed;        /* on the list of all */
@@ -44,14 +41,17 @@ struct s3 {
 	struct s3_limits limits;
 	struct s3_budget budget;
 	unsigned connections;
-	unsigned active, window; /* window: in units of 1/WINDOW_UNIT */
+	unsigned active;
+	/* How many at once, in units of 1/S3_WINDOW_UNIT: one more for each success up to the
+	 * threshold, then one more for each window full of them; half when throttled. */
+	unsigned window, threshold;
+	uint64_t sends, shrunk_at; /* requests sent so far, and when it was last halved */
 	struct s3_op *all;
 	struct s3_op *queue, *queue_last;
 	bool pump_posted, stopped;
 	bool unconditional; /* the service knows no conditional put */
 	unsigned failures_in_row;
-	int64_t shrunk_ms;
-	bool paused;
+	bool paused, told; /* told: somebody was, for it lasts */
 	int64_t paused_ms, next_probe_ms;
 	unsigned probes;
 	struct s3_op *probe; /* under way */
@@ -73,8 +73,12 @@ void s3_enqueue(struct s3_op *op);
 void s3_pump(struct s3 *s3);
 /* It answered, whatever it said. */
 void s3_went_well(struct s3 *s3);
-void s3_throttled(struct s3 *s3);
+/* It wants fewer of us. */
+void s3_throttled(struct s3 *s3, const struct s3_op *op);
+/* Whether so many failures in a row mean that nobody is there. */
+bool s3_seems_away(const struct s3 *s3);
 void s3_pause(struct s3 *s3);
+void s3_probe_failed(struct s3 *s3, const struct s3_op *op);
 void s3_probe_ended(struct s3 *s3, struct s3_op *op);
 void s3_pause_stop(struct s3 *s3);
 

@@ -16,7 +16,8 @@
 enum {
 	S3_BUDGET_TOKENS = 64,
 	S3_REFUND_PERCENT = 50, /* of a token, for each success */
-	S3_AWAY_FAILURES = 8,   /* in a row, of any requests: the service is away */
+	/* In a row, of any requests, and of twice as many as are sent at once: nobody is there. */
+	S3_AWAY_FAILURES = 8,
 };
 
 struct s3_limits {

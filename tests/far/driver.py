@@ -2,11 +2,13 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import s3  # noqa: E402
@@ -80,6 +82,19 @@ class FarCase(unittest.TestCase):
         self.url = f"s3://{BUCKET}/{self.prefix}"
         self.s3 = s3.S3(ENDPOINT, os.environ["GGFS_TEST_S3_ACCESS_KEY"],
                         os.environ["GGFS_TEST_S3_SECRET_KEY"])
+
+        self.addCleanup(self.empty)
+
+    def empty(self):
+        """The gateway has its objects in memory."""
+        while True:
+            _, _, page = self.s3.request("GET", f"/{BUCKET}", query={"list-type": "2", "prefix": self.prefix + "/",
+                                                                     "encoding-type": "url"})
+            keys = re.findall(rb"<Key>([^<]*)</Key>", page)
+            for key in keys:
+                self.s3.request("DELETE", f"/{BUCKET}/{urllib.parse.unquote(key.decode())}")
+            if not keys:
+                return
 
     def driver(self, name="near", endpoint=ENDPOINT, url=None, **settings):
         driver = Driver(os.path.join(self.directory, name), url or self.url, endpoint, **settings)

@@ -17,6 +17,7 @@
  *     drop DIGEST                   from the near store
  *     memo-put|memo-get DIGEST      a small one
  *     usage                         NAME=NUMBER...
+ *     list                          the bucket as a store: number of blobs and of memos
  *     told                          what the far store last said to be remembered: DIGEST 0|1
  *     abandon N push|pull DIGEST... begins it and, when N requests were sent, closes the far
  *                                   store; the last command
@@ -34,6 +35,7 @@ struct driver {
 	struct aws *aws;
 	struct store *near;
 	struct far *far;
+	struct far_options options;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool done; /* under the lock */
@@ -218,6 +220,28 @@ static void usage(struct driver *d)
 	answer(0, text);
 }
 
+static int count_one(void *arg, const struct digest *digest, uint64_t size_bytes)
+{
+	(void)digest, (void)size_bytes;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static void list(struct driver *d)
+{
+	struct error err = ERROR_INIT;
+	struct store *s = NULL;
+	unsigned blobs = 0, memos = 0;
+	int r = store_open_s3(d->aws, &d->options, &s, &err);
+	if (r == 0)
+		r = store_iterate(s, count_one, &blobs, &err);
+	if (r == 0)
+		r = store_memo_iterate(s, count_one, &memos, &err);
+	store_free(s);
+	scoped_free char *text = xformat("%u %u", blobs, memos);
+	answer(r, r < 0 ? err.text : text);
+}
+
 static void memo_put(struct driver *d, const struct digest *digest)
 {
 	scoped_memo struct memo memo = MEMO_INIT;
@@ -278,14 +302,15 @@ static void obey(struct driver *d, char *line)
 		put_random(d, arguments);
 	else if (strcmp(line, "usage") == 0)
 		usage(d);
+	else if (strcmp(line, "list") == 0)
+		list(d);
 	else if (strcmp(line, "told") == 0)
 		answer(0, d->told);
 	else if (!about_one(d, line, arguments))
 		abort();
 }
 
-static void set_number(struct driver *d, struct far_options *options, struct s3_limits *limits,
-                       const char *setting)
+static void set_number(struct driver *d, struct s3_limits *limits, const char *setting)
 {
 	const struct {
 		const char *name;
@@ -299,24 +324,24 @@ static void set_number(struct driver *d, struct far_options *options, struct s3_
 		if (strncmp(setting, names[i].name, strlen(names[i].name)) == 0)
 			*names[i].out = number;
 	if (strncmp(setting, "connections=", 12) == 0)
-		options->connections = (unsigned)number;
+		d->options.connections = (unsigned)number;
 	if (strncmp(setting, "path_style=", 11) == 0)
-		options->path_style = (int)number;
+		d->options.path_style = (int)number;
 	if (strncmp(setting, "knows_all=", 10) == 0)
 		d->knows_all = number != 0;
 }
 
 static int open_all(struct driver *d, char **argv, struct error *err)
 {
-	struct far_options options = { .url = argv[2],
-		                       .endpoint = argv[3],
-		                       .path_style = -1,
-		                       .known = known,
-		                       .remember = remember,
-		                       .arg = d };
+	d->options = (struct far_options){ .url = argv[2],
+		                           .endpoint = argv[3],
+		                           .path_style = -1,
+		                           .known = known,
+		                           .remember = remember,
+		                           .arg = d };
 	struct s3_limits limits = S3_LIMITS;
 	for (char **setting = argv + 4; *setting; setting++)
-		set_number(d, &options, &limits, *setting);
+		set_number(d, &limits, *setting);
 	int r = aws_config_load(&(struct aws_config_options){ 0 }, &d->config, err);
 	if (r == 0)
 		r = net_new(&(struct http_options){ 0 }, &d->net, err);
@@ -325,7 +350,7 @@ static int open_all(struct driver *d, char **argv, struct error *err)
 	if (r == 0)
 		r = store_open_local(argv[1], true, STORE_SYNC_NONE, &d->near, err);
 	if (r == 0)
-		r = far_new(d->aws, d->near, &options, &d->far, err);
+		r = far_new(d->aws, d->near, &d->options, &d->far, err);
 	if (r == 0)
 		far_set_limits(d->far, &limits);
 	return r;

@@ -26,6 +26,7 @@ class Proxy:
         self.upstream = urllib.parse.urlsplit(upstream).netloc if upstream else None
         self.fault = fault
         self.requests = []
+        self.active = 0  # requests that are being answered, this one included
         self.lock = threading.Lock()
         self.closing = threading.Event()
         proxy = self
@@ -59,8 +60,13 @@ class Proxy:
 
     def note(self, request):
         with self.lock:
+            self.active += 1
             request.number = len(self.requests)
             self.requests.append(request)
+
+    def answered(self):
+        with self.lock:
+            self.active -= 1
 
 
 class Request:
@@ -85,11 +91,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def serve(self):
         request = Request(self.command, self.path, self.headers)
         self.proxy.note(request)
-        fault = self.proxy.fault(request)
         try:
-            self.answer(request, fault)
+            self.answer(request, self.proxy.fault(request))
         except Cut:
             self.close_connection = True
+        finally:
+            self.proxy.answered()
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = serve
 

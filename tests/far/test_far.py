@@ -75,6 +75,10 @@ class Pushed(FarCase):
         self.assertEqual(one.usage()["puts"], 2000)
         for digest in digests[::100]:
             self.assertEqual(self.succeed(other, "near", digest).rest, "200")
+        # In pages, past what is not ours.
+        self.succeed(one, "memo-put", digests[0])
+        self.s3.request("PUT", f"/{BUCKET}/{self.prefix}/objects/ab/stray")
+        self.assertEqual(self.succeed(one, "list").rest, "2000 1")
 
     def test_one_blob_asked_for_many_times_at_once_travels_once(self):
         one, other = self.driver("one"), self.driver("other")

@@ -137,6 +137,26 @@ class Always(FaultCase):
         self.assertEqual(len(proxy.requests), 3)
 
 
+class Throttled(FaultCase):
+    def test_service_that_takes_few_at_once_is_given_few_at_once(self):
+        """Who sends 64 at once to a service that takes 6 learns it, and all comes through."""
+        proxy = self.proxy()
+        refused = []
+
+        def fault(request):
+            time.sleep(0.002)
+            if proxy.active <= 6:
+                return None
+            refused.append(request)
+            return error(503, "SlowDown", "Please reduce your request rate.")
+        proxy.fault = fault
+        driver = self.through(proxy, backoff_ms=100, connections=64)
+        digests = [self.random(driver, i, 100) for i in range(1500)]
+        self.succeed(driver, "pushes", self.file("\n".join(digests).encode(), "list"))
+        print(f"# {len(refused)} of {len(proxy.requests)} requests were refused", flush=True)
+        self.assertLess(len(refused), len(proxy.requests) // 3)
+
+
 class Parts(FaultCase):
     def test_upload_that_fails_is_aborted(self):
         proxy = self.proxy(lambda r: error(403, "AccessDenied") if "partNumber=3" in r.path else None)
