@@ -4,7 +4,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from case import Case, tap  # noqa: E402
+from case import PROGRAM, Case, tap  # noqa: E402
+from lambda_local import LambdaLocal, python_function  # noqa: E402
 
 TRY = """
 def attempt(what):
@@ -90,6 +91,24 @@ with open("/tmp/file", "ab") as f:
     def test_descriptors_are_bounded_and_none_of_the_servers_is_there(self):
         self.assertEqual(self.ask("__import__('resource').getrlimit(7)"), [1024, 1024])
         self.assertLess(len(self.ask("os.listdir('/proc/self/fd')")), 6)
+
+
+class AnOrdinaryUser(Case):
+    def test_has_the_same_sandbox_by_a_user_namespace(self):
+        if os.geteuid() != 0:
+            self.skipTest("the tests themselves run as an ordinary user, and so all others show it")
+        place = self.directory()
+        os.chmod(place, 0o711)
+        os.mkdir(place + "/dir")
+        os.chown(place + "/dir", 65534, 65534)
+        server = LambdaLocal(PROGRAM, "--dir", place + "/dir")
+        server.command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *server.command]
+        self.enterContext(server)
+        if not server.ready["sandbox"]:
+            self.skipTest("user namespaces cannot be had here")
+        client = server.client()
+        client.create("f", python_function("return [os.getuid(), os.path.exists('/root'), os.listdir('/tmp')]"))
+        self.assertEqual(client.invoke("f", {}).json(), [993, False, []])
 
 
 class Unsandboxed(Case):
