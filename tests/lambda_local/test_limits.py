@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 """Lambda's limits: sizes, memory, time, how many at once and how fast more of them."""
+import base64
 import concurrent.futures
+import hashlib
 import json
 import os
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from case import Case, tap  # noqa: E402
+from case import PROGRAM, Case, tap  # noqa: E402
 
 REQUEST_MAX, ANSWER_MAX, EVENT_MAX = 6291456, 6291556, 1 << 20
 
@@ -137,7 +140,44 @@ class Concurrency(Case):
         self.assertEqual(server.counters()["invocations"], 3)
 
 
+THUNK = b"""ggfs-thunk 1
+program bin/x
+arg x
+output file a/one
+output file two
+timeout 60
+"""
+
+
 class ManyAtOnce(Case):
+    def ask(self, request):
+        client = self.server("--emulate", 1, signed=False).client(access_key=None)
+        return client.invoke("ggfs-worker", request)
+
+    def request(self, **more):
+        version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
+        digest = hashlib.blake2b(THUNK, digest_size=32).hexdigest()
+        blob = {"digest": digest, "bytes": base64.b64encode(THUNK).decode()}
+        return digest, {"protocol": 1, "version": version.split()[1], "thunks": [digest], "blobs": [blob], **more}
+
+    def test_an_emulated_worker_writes_the_thunks_digest_to_each_output(self):
+        digest, request = self.request()
+        answer = self.ask(request).json()
+        [result], [blob] = answer["results"], answer["blobs"]
+        self.assertEqual((result["thunk"], result["outcome"]), (digest, "done"))
+        text = (digest + "\n").encode()
+        self.assertEqual(base64.b64decode(blob["bytes"]), text)
+        self.assertEqual(blob["digest"], hashlib.blake2b(text, digest_size=32).hexdigest())
+        for path in ("a/one", "two"):
+            self.assertIn(f"output blob {blob['digest']} 65 {path}\n", result["memo"])
+
+    def test_an_emulated_worker_refuses_what_a_worker_would(self):
+        _, request = self.request()
+        self.assertTrue(self.ask({**request, "version": "0.0.0"}).json()["wrong_version"])
+        self.assertTrue(self.ask({**request, "protocol": 99}).json()["wrong_version"])
+        self.assertIn("reason", self.ask({}).json())
+        self.assertEqual(self.ask({**request, "blobs": []}).json()["results"][0]["outcome"], "bad input")
+
     def test_emulated_ones_take_no_processes_and_thousands_may_wait(self):
         server = self.server("--emulate", 500, "--concurrency", 4000, "--scaling", 4000, signed=False)
         connections = [server.client(access_key=None) for _ in range(1000)]

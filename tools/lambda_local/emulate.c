@@ -57,6 +57,10 @@ static void make_answer(struct invocation *inv, struct buf *b)
 	if (r < 0) {
 		answer.wrong_version = r == -EPROTO;
 		answer.reason = xstrdup(error_text(&err));
+	} else if (strcmp(request.version, GGFS_VERSION) != 0) {
+		answer.wrong_version = true;
+		answer.reason = xformat("this is a worker of ggfs " GGFS_VERSION ", not of %.40s",
+		                        request.version);
 	} else {
 		texts = xcalloc(request.thunk_count + 1, sizeof(*texts));
 		answer.results = xcalloc(request.thunk_count + 1, sizeof(*answer.results));

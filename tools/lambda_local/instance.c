@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "common/io.h"
 #include "common/log.h"
@@ -342,11 +343,17 @@ static int free_slot(struct service *s)
 	return -1;
 }
 
+/* "2026/11/24/[$LATEST]" and 32 digits. */
 static void make_log_stream(struct instance *i)
 {
-	char id[REQUEST_ID_LEN + 1];
+	char id[REQUEST_ID_LEN + 1], day[16];
+	time_t now = time(NULL);
+	struct tm parts;
+	gmtime_r(&now, &parts);
+	strftime(day, sizeof(day), "%Y/%m/%d", &parts);
 	request_id_make(id);
-	snprintf(i->log_stream, sizeof(i->log_stream), "[%s]%.32s", i->version->name, id);
+	snprintf(i->log_stream, sizeof(i->log_stream), "%s/[%s]%.8s%.4s%.4s%.4s%.12s", day,
+	         i->version->name, id, id + 9, id + 14, id + 19, id + 24);
 }
 
 /* Room for one more: an idle one of whichever function goes. */

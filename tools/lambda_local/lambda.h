@@ -83,7 +83,7 @@ struct instance {
 	struct version *version;
 	enum instance_state state;
 	unsigned slot, generation; /* its address: 127.x.y.z */
-	char log_stream[48];
+	char log_stream[80];
 	struct sandbox_process process;
 	struct loop_watch *exit_watch, *output_watch;
 	struct loop_timer *timer; /* cold start, initialisation, expiry */
