@@ -113,6 +113,22 @@ void task_input(struct scene *s, struct task *t, const char *path, const void *b
 	manifest_add_file(&t->thunk.inputs, path, 0644, &ref);
 }
 
+void task_add_set(struct scene *s, struct task *t, const char *word, struct digest *member)
+{
+	struct error err;
+	scoped_manifest struct manifest set = MANIFEST_INIT;
+	scoped_buf struct buf text = BUF_INIT;
+	struct ref ref = { .kind = REF_BLOB, .size_bytes = strlen(word) };
+	struct digest d;
+	assert_ok(store_put_bytes(s->near, word, strlen(word), &ref.digest, &err));
+	*member = ref.digest;
+	manifest_add_file(&set, "usr/include/x.h", 0644, &ref);
+	assert_ok(manifest_finish(&set, &err));
+	manifest_encode(&set, &text);
+	assert_ok(store_put_bytes(s->near, text.data, text.len, &d, &err));
+	thunk_add_set(&t->thunk, &d, text.len);
+}
+
 void task_start(struct scene *s, struct task *t)
 {
 	struct error err;
@@ -186,6 +202,14 @@ void expect_failed(struct task *t, enum outcome outcome, const char *words)
 		fail_msg("outcome %d: %s", r->outcome, r->reason ? r->reason : "");
 	assert_non_null(r->stderr_tail);
 	assert_true(digest_equal(&r->memo.thunk, &t->job.digest));
+}
+
+void act_slowly(void *arg, unsigned number, const struct remote_request *request,
+                struct fake_act *act)
+{
+	(void)number;
+	(void)request;
+	act->delay_ms = *(const int *)arg;
 }
 
 bool eventually(bool (*condition)(void *arg), void *arg)

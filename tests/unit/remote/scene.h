@@ -47,6 +47,8 @@ struct task {
 /* A thunk whose argument is name, with one output "out"; more may be added before task_start(). */
 void task_init(struct task *t, const char *name);
 void task_input(struct scene *s, struct task *t, const char *path, const void *bytes, size_t len);
+/* An input set of one file that holds word; its digest is *member. */
+void task_add_set(struct scene *s, struct task *t, const char *word, struct digest *member);
 void task_start(struct scene *s, struct task *t);
 /* Fails the test after a minute. */
 void task_wait(struct task *t);
@@ -58,6 +60,10 @@ void task_run(struct scene *s, struct task *t);
 /* It was done, by this engine, and near has what the fake worker makes. */
 void expect_done(struct scene *s, struct task *t);
 void expect_failed(struct task *t, enum outcome outcome, const char *words);
+
+/* For the fake worker: answers rightly after *(int *)arg milliseconds. */
+void act_slowly(void *arg, unsigned number, const struct remote_request *request,
+                struct fake_act *act);
 
 /* Polls until condition(arg), ten seconds at most. */
 bool eventually(bool (*condition)(void *arg), void *arg);

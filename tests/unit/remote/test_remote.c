@@ -63,14 +63,6 @@ static void a_functions_own_failure_is_an_answer_and_not_tried_again(void **stat
 	scene_end(&s);
 }
 
-static void slowly(void *arg, unsigned number, const struct remote_request *request,
-                   struct fake_act *act)
-{
-	(void)number;
-	(void)request;
-	act->delay_ms = *(const int *)arg;
-}
-
 static void many_go_at_once_and_each_gets_its_own(void **state)
 {
 	(void)state;
@@ -78,7 +70,7 @@ static void many_go_at_once_and_each_gets_its_own(void **state)
 	static struct task tasks[COUNT];
 	struct scene s;
 	int delay_ms = 300;
-	scene_begin(&s, false, COUNT, slowly, &delay_ms);
+	scene_begin(&s, false, COUNT, act_slowly, &delay_ms);
 	assert_int_equal(s.engine->ops->capacity(s.engine), COUNT);
 	for (int i = 0; i < COUNT; i++) {
 		scoped_free char *name = xformat("%d", i);
@@ -103,7 +95,7 @@ static void no_more_are_out_than_the_capacity(void **state)
 	struct scene s;
 	struct error err;
 	int delay_ms = 30;
-	scene_begin(&s, false, 4, slowly, &delay_ms);
+	scene_begin(&s, false, 4, act_slowly, &delay_ms);
 	for (int i = 0; i < COUNT; i++) {
 		scoped_free char *name = xformat("%d", i);
 		task_init(&tasks[i], name);
@@ -133,7 +125,7 @@ static void small_thunks_share_a_request_where_there_is_less_room(void **state)
 	static struct task tasks[COUNT];
 	struct scene s;
 	int delay_ms = 100;
-	scene_begin(&s, false, 2, slowly, &delay_ms);
+	scene_begin(&s, false, 2, act_slowly, &delay_ms);
 	for (int i = 0; i < COUNT; i++) {
 		scoped_free char *name = xformat("%d", i);
 		task_init(&tasks[i], name);
@@ -264,22 +256,6 @@ static void without_a_far_store_all_goes_inside_or_is_refused(void **state)
 	scene_end(&s);
 }
 
-static void add_set(struct scene *s, struct task *t, const char *word, struct digest *member)
-{
-	struct error err;
-	scoped_manifest struct manifest set = MANIFEST_INIT;
-	scoped_buf struct buf text = BUF_INIT;
-	struct ref ref = { .kind = REF_BLOB, .size_bytes = strlen(word) };
-	struct digest d;
-	assert_ok(store_put_bytes(s->near, word, strlen(word), &ref.digest, &err));
-	*member = ref.digest;
-	manifest_add_file(&set, "usr/include/x.h", 0644, &ref);
-	assert_ok(manifest_finish(&set, &err));
-	manifest_encode(&set, &text);
-	assert_ok(store_put_bytes(s->near, text.data, text.len, &d, &err));
-	thunk_add_set(&t->thunk, &d, text.len);
-}
-
 static void a_set_is_pushed_once_for_all_who_share_it(void **state)
 {
 	(void)state;
@@ -291,7 +267,7 @@ static void a_set_is_pushed_once_for_all_who_share_it(void **state)
 	for (int i = 0; i < COUNT; i++) {
 		scoped_free char *name = xformat("%d", i);
 		task_init(&tasks[i], name);
-		add_set(&s, &tasks[i], "#define X\n", &member);
+		task_add_set(&s, &tasks[i], "#define X\n", &member);
 		task_start(&s, &tasks[i]);
 	}
 	for (int i = 0; i < COUNT; i++) {
@@ -368,7 +344,7 @@ static void an_emptied_far_store_is_filled_again(void **state)
 		struct task t;
 		scoped_free char *name = xformat("%d", i);
 		task_init(&t, name);
-		add_set(&s, &t, "#define X\n", &e.member);
+		task_add_set(&s, &t, "#define X\n", &e.member);
 		task_run(&s, &t);
 		expect_done(&s, &t);
 		task_release(&t);
@@ -388,7 +364,7 @@ static void an_input_no_worker_ever_finds_ends_by_itself(void **state)
 	struct emptied e = { .s = &s, .for_ever = true };
 	scene_begin(&s, true, 10, need_member, &e);
 	task_init(&t, "one");
-	add_set(&s, &t, "#define X\n", &e.member);
+	task_add_set(&s, &t, "#define X\n", &e.member);
 	task_run(&s, &t);
 	expect_failed(&t, OUTCOME_BAD_INPUT, "absent");
 	assert_true(digest_equal(&t.result.absent, &e.member));
@@ -416,166 +392,19 @@ static void a_far_store_that_fails_says_how(void **state)
 		scene_begin(&s, true, 10, NULL, NULL);
 		fake_far_fails(s.far, rows[i].code);
 		task_init(&t, "one");
-		add_set(&s, &t, "#define X\n", &member);
+		task_add_set(&s, &t, "#define X\n", &member);
 		task_run(&s, &t);
 		expect_failed(&t, rows[i].outcome, "the fake far store says");
 		task_release(&t);
 		/* And when it is back, so are we. */
 		fake_far_fails(s.far, 0);
 		task_init(&t, "two");
-		add_set(&s, &t, "#define X\n", &member);
+		task_add_set(&s, &t, "#define X\n", &member);
 		task_run(&s, &t);
 		expect_done(&s, &t);
 		task_release(&t);
 		scene_end(&s);
 	}
-}
-
-/* --- giving up ---------------------------------------------------------------------------------
- */
-
-static bool somebody_was_asked(void *arg)
-{
-	struct scene *s = arg;
-	return fake_worker_requests(s->worker) > 0;
-}
-
-static bool memo_is_there(void *arg)
-{
-	struct {
-		struct scene *s;
-		struct digest d;
-	} *wanted = arg;
-	scoped_memo struct memo m = MEMO_INIT;
-	return store_memo_get(wanted->s->near, &wanted->d, &m, NULL) == 0;
-}
-
-static void a_cancelled_job_is_answered_at_once_and_its_result_kept(void **state)
-{
-	(void)state;
-	struct scene s;
-	struct task t;
-	int delay_ms = 700;
-	scene_begin(&s, false, 10, slowly, &delay_ms);
-	task_init(&t, "one");
-	task_start(&s, &t);
-	assert_true(eventually(somebody_was_asked, &s));
-	int64_t before = now_ms();
-	s.engine->ops->cancel(s.engine, t.ticket);
-	task_wait(&t);
-	assert_true(now_ms() - before < 600);
-	expect_failed(&t, OUTCOME_CANCELLED, "cancelled");
-	struct {
-		struct scene *s;
-		struct digest d;
-	} wanted = { &s, t.job.digest };
-	assert_true(eventually(memo_is_there, &wanted));
-	/* A ticket that is gone can be cancelled without harm. */
-	s.engine->ops->cancel(s.engine, t.ticket);
-	task_release(&t);
-	scene_end(&s);
-}
-
-static void jobs_that_wait_for_the_far_store_can_be_cancelled(void **state)
-{
-	(void)state;
-	struct scene s;
-	struct task a, b;
-	struct digest member;
-	scene_begin(&s, true, 10, NULL, NULL);
-	fake_far_holds(s.far, true);
-	task_init(&a, "one");
-	task_init(&b, "two");
-	add_set(&s, &a, "#define X\n", &member);
-	add_set(&s, &b, "#define X\n", &member);
-	task_start(&s, &a);
-	task_start(&s, &b);
-	s.engine->ops->cancel(s.engine, a.ticket);
-	task_wait(&a);
-	expect_failed(&a, OUTCOME_CANCELLED, "cancelled");
-	assert_false(task_is_over(&b));
-	fake_far_holds(s.far, false);
-	task_wait(&b);
-	expect_done(&s, &b);
-	task_release(&a);
-	task_release(&b);
-	scene_end(&s);
-}
-
-static void freeing_the_engine_answers_everybody(void **state)
-{
-	(void)state;
-	enum { COUNT = 12 };
-	static struct task tasks[COUNT];
-	struct scene s;
-	struct digest member;
-	int delay_ms = 60000;
-	scene_begin(&s, true, 4, slowly, &delay_ms);
-	for (int i = 0; i < COUNT; i++) {
-		scoped_free char *name = xformat("%d", i);
-		task_init(&tasks[i], name);
-		if (i == COUNT - 1) {
-			fake_far_holds(s.far, true);
-			add_set(&s, &tasks[i], "#define X\n", &member);
-		}
-		task_start(&s, &tasks[i]);
-	}
-	assert_true(eventually(somebody_was_asked, &s));
-	s.engine->ops->free(s.engine);
-	s.engine = NULL;
-	for (int i = 0; i < COUNT; i++) {
-		assert_true(task_is_over(&tasks[i]));
-		expect_failed(&tasks[i], OUTCOME_CANCELLED, "cancelled");
-		task_release(&tasks[i]);
-	}
-	assert_int_equal(scene_totals(&s).in_flight, 0);
-	scene_end(&s);
-}
-
-/* --- stragglers --------------------------------------------------------------------------------
- */
-
-static void first_hangs(void *arg, unsigned number, const struct remote_request *request,
-                        struct fake_act *act)
-{
-	(void)arg;
-	(void)request;
-	if (number == 0)
-		act->delay_ms = 30000;
-}
-
-static void a_straggler_is_sent_again_and_the_first_answer_counts(void **state)
-{
-	(void)state;
-	struct scene s;
-	struct task t;
-	scene_begin(&s, false, 10, first_hangs, NULL);
-	task_init(&t, "one");
-	t.job.expected_micros = 50000;
-	int64_t before = now_ms();
-	task_run(&s, &t);
-	expect_done(&s, &t);
-	assert_true(now_ms() - before < 20000);
-	assert_int_equal(fake_worker_requests(s.worker), 2);
-	assert_int_equal(scene_totals(&s).duplicated, 1);
-	task_release(&t);
-	scene_end(&s);
-}
-
-static void what_is_not_known_to_be_slow_is_not_sent_again(void **state)
-{
-	(void)state;
-	struct scene s;
-	struct task t;
-	int delay_ms = 3000;
-	scene_begin(&s, false, 10, slowly, &delay_ms);
-	task_init(&t, "one");
-	t.job.expected_micros = 4000000;
-	task_run(&s, &t);
-	expect_done(&s, &t);
-	assert_int_equal(fake_worker_requests(s.worker), 1);
-	task_release(&t);
-	scene_end(&s);
 }
 
 int main(void)
@@ -594,11 +423,6 @@ int main(void)
 		cmocka_unit_test(an_emptied_far_store_is_filled_again),
 		cmocka_unit_test(an_input_no_worker_ever_finds_ends_by_itself),
 		cmocka_unit_test(a_far_store_that_fails_says_how),
-		cmocka_unit_test(a_cancelled_job_is_answered_at_once_and_its_result_kept),
-		cmocka_unit_test(jobs_that_wait_for_the_far_store_can_be_cancelled),
-		cmocka_unit_test(freeing_the_engine_answers_everybody),
-		cmocka_unit_test(a_straggler_is_sent_again_and_the_first_answer_counts),
-		cmocka_unit_test(what_is_not_known_to_be_slow_is_not_sent_again),
 	};
 	return cmocka_run_group_tests_name("remote", tests, NULL, NULL);
 }
