@@ -118,7 +118,6 @@ struct job {
 	bool retry;                 /* when it is sent again, it counts as a retry */
 	bool alone;                 /* shares no request any more */
 	bool all_outside;           /* nothing of it goes inside a request but what must */
-	char *trouble;              /* the last, in words */
 	struct loop_timer *timer;
 	TAILQ_ENTRY(job) link, ready;
 };

@@ -16,7 +16,6 @@ void job_free_if_over(struct job *job)
 	memo_release(&job->promised);
 	engine_result_release(&job->result);
 	free(job->sets);
-	free(job->trouble);
 	free(job);
 }
 
@@ -123,16 +122,9 @@ static void try_again(struct job *job, unsigned tries)
 	                        pause_over, job);
 }
 
-static void remember_trouble(struct job *job, const char *what)
-{
-	free(job->trouble);
-	job->trouble = xstrdup(what);
-}
-
 /* Not the job's own fault, as far as one can tell. */
 static void trouble(struct job *job, const char *what)
 {
-	remember_trouble(job, what);
 	if (++job->failures < REMOTE_TRIES_MAX) {
 		try_again(job, job->failures);
 	} else if (job->attempts == 0) {
@@ -145,7 +137,6 @@ static void trouble(struct job *job, const char *what)
 static void throttled(struct job *job, const char *what)
 {
 	int64_t now = now_ms();
-	remember_trouble(job, what);
 	if (!job->throttled_since_ms)
 		job->throttled_since_ms = now;
 	if (now - job->throttled_since_ms < REMOTE_THROTTLED_MS_MAX) {
@@ -163,7 +154,6 @@ static void died(struct job *job, enum verdict_kind kind, const char *what)
 	bool crash = kind == VERDICT_DIED;
 	unsigned tries = crash ? ++job->crashes : ++job->deaths;
 	job->alone = true;
-	remember_trouble(job, what);
 	if (tries < (crash ? REMOTE_CRASHES_MAX : REMOTE_DEATHS_MAX)) {
 		try_again(job, tries);
 	} else if (job->attempts == 0) {
@@ -192,7 +182,6 @@ static void unreachable(struct job *job, const char *what)
 	struct remote *e = job->e;
 	int64_t now = now_ms();
 	int64_t patience = e->away ? 0 : e->ever_answered ? REMOTE_AWAY_MS : REMOTE_AWAY_FIRST_MS;
-	remember_trouble(job, what);
 	if (!e->unreachable_since_ms)
 		e->unreachable_since_ms = now;
 	try_again(job, ++job->throttles);
@@ -202,7 +191,6 @@ static void unreachable(struct job *job, const char *what)
 
 static void denied(struct job *job, const char *what)
 {
-	remember_trouble(job, what);
 	/* Credentials that worked until now may be on their way to being renewed. */
 	if (job->e->ever_answered && ++job->denials < REMOTE_DENIALS_MAX)
 		try_again(job, job->denials + 2);
@@ -245,8 +233,8 @@ static void not_answered(struct job *job, const struct verdict *v)
 		too_large(job, v->reason);
 		break;
 	case VERDICT_REFUSED:
-		/* Not the thunk is refused but the request: no function of that name, say. To run it
-		 * elsewhere would hide that. */
+		/* Not the thunk is refused but the request: no function of that name, say. To run
+		 * it elsewhere would hide that. */
 		if (job->attempts == 0)
 			job_settle(job, OUTCOME_UNREACHABLE, v->reason);
 		break;
