@@ -131,6 +131,10 @@ int worker_self_init(const struct worker_settings *s, struct worker_self *out, s
 {
 	const struct http_options http = { .connections_max = 4 * WORKER_FETCHES_MAX };
 	*out = (struct worker_self){ 0 };
+	/* Its children are functions and what watches over them; or a credential_process, which is
+	 * started again when it was ended with them. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+		log_warning("cannot become a subreaper: %s", strerror(errno));
 	int r = net_new(&http, &out->net, err);
 	if (r == 0)
 		r = aws_config_load(&(struct aws_config_options){ 0 }, &out->config, err);

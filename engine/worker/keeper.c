@@ -134,10 +134,12 @@ static void kill_children_by_parent(void)
 			kill((pid_t)strtol(e->d_name, NULL, 10), SIGKILL);
 }
 
-static void end_all(void)
+/* Ends all children, and what was theirs, and waits for it. */
+static void end_all(bool one_thread)
 {
+	/* The list is a thread's. */
 	scoped_free char *list = xformat("/proc/self/task/%d/children", (int)getpid());
-	bool listed = access(list, R_OK) == 0;
+	bool listed = one_thread && access(list, R_OK) == 0;
 	for (;;) {
 		/* The children of those killed before have become ours. */
 		if (listed)
@@ -232,7 +234,7 @@ static void keep(const struct keeper_job *job, struct report *report)
 	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
 		kill(pid, SIGKILL);
 	waitpid(pid, &report->wait_status, 0);
-	end_all();
+	end_all(true);
 	struct rusage usage;
 	if (getrusage(RUSAGE_CHILDREN, &usage) == 0)
 		report->max_rss_kib = (uint64_t)usage.ru_maxrss;
@@ -312,6 +314,14 @@ static int attend(int control, int stderr_fd, const struct keeper_job *job,
 	}
 }
 
+/* A function that ends its keeper does not escape a process that is a subreaper for this. */
+static void end_orphans(void)
+{
+	int is_reaper = 0;
+	if (prctl(PR_GET_CHILD_SUBREAPER, &is_reaper, 0, 0, 0) == 0 && is_reaper)
+		end_all(false);
+}
+
 int keeper_run(const struct keeper_job *job, struct keeper_result *out, struct error *err)
 {
 	int control[2], output[2];
@@ -335,8 +345,10 @@ int keeper_run(const struct keeper_job *job, struct keeper_result *out, struct e
 	drain_stderr(from, &out->stderr_tail);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	if (r < 0)
+	if (r < 0) {
+		end_orphans();
 		return error_set(err, -EPIPE, "what kept the function was lost with it");
+	}
 	out->error = report.error;
 	out->wait_status = report.wait_status;
 	out->micros = report.micros;

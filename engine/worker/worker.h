@@ -7,6 +7,8 @@
  *
  * Nothing of one thunk reaches the next: its processes are killed and reaped, its directory is
  * removed, whatever happened. The answer comes before the deadline even if the function hangs.
+ * A process that does nothing but this makes itself a child subreaper: then also a function that
+ * kills what watches over it is ended, with all other children of the process.
  *
  * Threads: one request at a time.
  */

@@ -132,6 +132,13 @@ class Serve(unittest.TestCase):
         self.assertIn(status, (200, 500))
         self.assertEqual(output(self.run_thunks(self.world.sh("echo 2 >out"))), b"2\n")
 
+    def test_a_function_that_kills_its_keeper_does_not_escape(self):
+        self.start("--jobs", "1")
+        w = self.world
+        answer = self.run_thunks(w.sh("sleep 777.5 & kill -9 $PPID; sleep 777.5"), w.sh("echo next >out"))
+        self.assertEqual([r["outcome"] for r in answer["results"]], ["lost", "done"])
+        self.assertEqual(leftovers("777.5"), [])
+
     def test_a_functions_environment_has_no_secret(self):
         self.start("--jobs", "1", env={"AWS_SECRET_ACCESS_KEY": "hidden-secret", "GGFS_WORKER_TOKEN": "hidden-token"})
         script = "env >out; for p in /proc/self /proc/$PPID /proc/1; do cat $p/environ >>out; done 2>/dev/null; :"
