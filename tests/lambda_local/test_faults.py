@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """Faults on order."""
+import concurrent.futures
 import http.client
 import json
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from case import PROGRAM, Case, tap  # noqa: E402
-import subprocess  # noqa: E402
 
 CUT = (http.client.RemoteDisconnected, ConnectionResetError)
 BLOB = {"blobs": [{"digest": "00" * 32, "bytes": "AAAA"}]}
@@ -72,6 +73,47 @@ class Kinds(Case):
     def test_another_thunks_answer_is_the_one_before(self):
         _, client = self.with_function("return event", "--fault", "other-thunk=1")
         self.assertEqual([client.invoke("f", n).json() for n in range(4)], [0, 0, 1, 2])
+
+
+class AllAtOnce(Case):
+    KINDS = ("throttle", "500", "502", "503", "504", "cut-before", "cut-middle", "cut-after", "unhandled", "oom",
+             "timeout", "slow", "wrong-digest", "other-thunk")
+
+    def test_no_invocation_is_lost_and_no_place_is_kept(self):
+        log = os.path.join(self.directory(), "log")
+        plan = ",".join(f"{kind}=0.04" for kind in self.KINDS)
+        server, _ = self.with_function("time.sleep(0.005); return event", "--fault", plan, "--slow-ms", 50,
+                                       "--concurrency", 8, "--log", log)
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            got = [kind for kinds in pool.map(self.invoke_some, [server] * 10) for kind in kinds]
+        self.assertEqual(len(got), 400)
+        self.assertGreater(got.count("right"), 100)
+        with open(log, encoding="utf-8") as f:
+            lines = [json.loads(line) for line in f]
+        self.assertEqual(len(lines), 400)
+        self.assertEqual(len({line["request"] for line in lines}), 400)
+        self.assertEqual(sum(line["status"] == 0 for line in lines), got.count("cut"))
+        self.assertEqual({line["fault"] for line in lines}, {"none", *self.KINDS})
+        counters = server.counters()
+        self.assertEqual(counters["in_flight"], 0)
+        self.assertLessEqual(counters["in_flight_max"], 8)
+        server.client().request("POST", "/_ggfs/recycle")
+        self.until(lambda: server.counters()["instances"] == 0)
+
+    @staticmethod
+    def invoke_some(server):
+        client = server.client()
+        got = []
+        for n in range(40):
+            try:
+                answer = client.invoke("f", n)
+            except (http.client.HTTPException, OSError):
+                got.append("cut")
+                client.connection.close()
+                continue
+            right = answer.status == 200 and answer.body == str(n).encode()
+            got.append("right" if right else "wrong")
+        return got
 
 
 class Rates(Case):
