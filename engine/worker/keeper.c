@@ -97,12 +97,13 @@ static _Noreturn void start_function(const struct keeper_job *job, int ruleset, 
 {
 	setsid();
 	offer_to_oom_killer();
-	if (job->memory_mib)
-		set_limit(RLIMIT_AS, (rlim_t)job->memory_mib * FUNCTION_MEMORY_TIMES << 20);
 	int r = chdir(job->cwd) < 0 ? -errno : weak_restrict(ruleset);
 	drop_capabilities();
 	if (r == 0 && filter_install(NULL) < 0)
 		r = 0; /* where there is no seccomp either: nothing is denied then */
+	/* Last: it is the function's bound, not ours. */
+	if (r == 0 && job->memory_mib)
+		set_limit(RLIMIT_AS, (rlim_t)job->memory_mib * FUNCTION_MEMORY_TIMES << 20);
 	if (r == 0) {
 		execve(job->execute, job->argv, job->env);
 		r = -errno;
