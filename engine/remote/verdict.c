@@ -135,8 +135,11 @@ static void judge_status(const struct http_response *r, const char *who, struct 
 	out->retry_after_ms = retry_after_ms(r);
 	/* A gateway that gave up on the function; 503 and 500 mean that it did not begin. */
 	out->may_have_run = r->status == 504 || r->status == 502;
-	out->reason = xformat("%s answers %d%s%.*s%s%.*s", who, r->status, *code ? " " : "",
-	                      MESSAGE_MAX, code, *message ? ": " : "", MESSAGE_MAX, message);
+	/* Where the service says nothing, the words stand for that. */
+	bool named = strncmp(code, "HTTP ", 5) != 0, said = *message != '(';
+	out->reason = xformat("%s answers %d%s%.*s%s%.*s", who, r->status, named ? " " : "",
+	                      named ? MESSAGE_MAX : 0, code, said ? ": " : "",
+	                      said ? MESSAGE_MAX : 0, message);
 }
 
 /* --- Lambda ----------------------------------------------------------------------------------- */
