@@ -31,9 +31,10 @@ enum {
 	REMOTE_SMALL_MS = 200,         /* thunks that may share a request take no longer ... */
 	REMOTE_SMALL_BYTES = 64 << 10, /* ... are no larger ... */
 	REMOTE_TOGETHER_MS = 2000,     /* ... and come to no more than this, all in one request */
-	REMOTE_REPUSHES_MAX = 2,       /* of one job's inputs, when a worker did not find them */
-	REMOTE_DENIALS_MAX = 3,        /* once the service has accepted us */
-	REMOTE_STRAGGLER_FACTOR = 3,   /* times what is usual, before a job is sent again */
+	REMOTE_TOGETHER_UNKNOWN_MS = 250, /* what a thunk counts for that never ran */
+	REMOTE_REPUSHES_MAX = 2,          /* of one job's inputs, when a worker did not find them */
+	REMOTE_DENIALS_MAX = 3,           /* once the service has accepted us */
+	REMOTE_STRAGGLER_FACTOR = 3,      /* times what is usual, before a job is sent again */
 	REMOTE_STRAGGLER_MIN_MS = 2000,
 	REMOTE_DUPLICATES_A_HUNDRED = 5, /* of those in flight, and one at least */
 	REMOTE_UNKNOWN_MS = 2000,        /* what a thunk is taken to need, for the ledger */

@@ -329,6 +329,16 @@ static void take_ready(struct job *job)
 	job->e->ready_count--;
 }
 
+/* What a job counts for where several share a request: of what never ran, at least so much that no
+ * long row of them is made one after the other. */
+static int64_t together_ms(const struct job *job)
+{
+	int64_t ms = expected_ms(job->e, job);
+	return job->job.expected_micros || ms > REMOTE_TOGETHER_UNKNOWN_MS
+	               ? ms
+	               : REMOTE_TOGETHER_UNKNOWN_MS;
+}
+
 static bool is_small(const struct job *job)
 {
 	int64_t ms = expected_ms(job->e, job);
@@ -342,7 +352,7 @@ static size_t gather(struct remote *e, struct job *first, unsigned room,
 {
 	size_t share = (e->ready_count + room - 1) / room, count = 1;
 	size_t bytes = first->listing.cost;
-	int64_t ms = expected_ms(e, first);
+	int64_t ms = together_ms(first);
 	out[0] = first;
 	if (share > REMOTE_THUNKS_MAX)
 		share = REMOTE_THUNKS_MAX;
@@ -350,7 +360,7 @@ static size_t gather(struct remote *e, struct job *first, unsigned room,
 	     job && count < share && is_small(first) && is_small(job);
 	     job = TAILQ_NEXT(job, ready)) {
 		bytes += job->listing.cost;
-		ms += expected_ms(e, job);
+		ms += together_ms(job);
 		if (bytes > REMOTE_INLINE_MAX || ms > REMOTE_TOGETHER_MS || job->retry)
 			break;
 		out[count++] = job;
