@@ -260,7 +260,7 @@ static void flush_as_directory(struct fs *fs, fuse_req_t req, struct inode *inod
 	struct flush *f = xmalloc(sizeof(*f));
 	*f = (struct flush){ .fs = fs, .req = req, .inode = inode };
 	inode_hold(fs, inode);
-	tasks_push(fs->slow, forget_name, f);
+	tasks_push(fs->names, forget_name, f);
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -127,6 +127,9 @@ struct fs {
 	atomic_bool passthrough; /* cleared for good when the kernel refuses us */
 	struct tasks *quick;     /* answers and notices that may not be sent where they arise */
 	struct tasks *slow;      /* work that waits for a disk */
+	/* Names to be forgotten, which waits for whoever is at work in a directory; that one may be
+	 * waiting for an expansion, so it is not for the threads that do those. */
+	struct tasks *names;
 	struct link *link;
 	atomic_uint_fast64_t
 	        generation;  /* of what the service told us: moves when something settled */

@@ -24,7 +24,7 @@ int inode_from_fd(struct fs *fs, int fd, struct inode **out, struct stat *st);
 void inode_renamed(struct fs *fs, struct inode *parent, const char *name);
 
 /* Has the kernel forget the name by which the file was found last; waits for those at work in its
- * directory, so for fs->slow only. */
+ * directory, so for fs->names only. */
 void inode_forget_name(struct fs *fs, struct inode *inode);
 
 void inode_hold(struct fs *fs, struct inode *inode);

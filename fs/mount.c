@@ -184,6 +184,8 @@ static int prepare(struct fs *fs, char **store, struct error *err)
 	if (r == 0)
 		r = tasks_new("ggfs-slow", SLOW_THREADS, &fs->slow, err);
 	if (r == 0)
+		r = tasks_new("ggfs-names", 1, &fs->names, err);
+	if (r == 0)
 		r = open_link(fs, *store, err);
 	return r;
 }
@@ -210,6 +212,7 @@ int mount_run(const struct mount_options *options, struct error *err)
 		r = serve(&fs, store, err);
 	}
 	link_free(fs.link);
+	tasks_free(fs.names);
 	tasks_free(fs.slow);
 	tasks_free(fs.quick);
 	session_free(&fs);

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -193,6 +194,30 @@ class Directory(Case):
         self.mount.answer_tree(force, TREE)
         self.assertEqual(reader.done().errno, errno.ENOENT)
         self.assertEqual(os.listdir(self.mount.directory), [])
+
+    def test_directories_are_written_while_one_is_removed_that_somebody_looks_into(self):
+        self.mount.lazy_directory("d")
+        looker = subprocess.Popen(["cat", self.p("d/a.h")], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        force = self.mount.event("force")
+        files = []
+        for i in range(4):
+            thunk = self.mount.thunk_with_tree("x")
+            files.append(open(self.p(f"w{i}"), "wb"))
+            files[-1].write(placeholder(f"thunk {thunk} x"))
+        remover = subprocess.Popen(["rmdir", self.p("d")], stderr=subprocess.DEVNULL)
+        closers = [threading.Thread(target=f.close, daemon=True) for f in files]
+        wait_for(lambda: "rmdir" in read(f"/proc/{remover.pid}/wchan").decode(), "the rmdir")
+        for closer in closers:
+            closer.start()
+        time.sleep(0.2)  # for the closes to be under way; what follows has to hold in any case
+        self.mount.answer_tree(force, TREE)
+        for closer in closers:
+            closer.join(DEADLINE_S)
+            self.assertFalse(closer.is_alive())
+        self.assertNotEqual(remover.wait(DEADLINE_S), None)
+        looker.kill()
+        looker.wait()
 
     def test_xattrs_tell_of_it_what_they_tell_of_files(self):
         thunk = self.mount.lazy_directory("d")
