@@ -116,6 +116,7 @@ static int list_with_far(struct job *job, struct error *err)
 		add_job_set(job, &t->sets[i].digest, t->sets[i].size_bytes);
 	if (t->has_toolchain)
 		add_job_set(job, &t->toolchain.digest, t->toolchain.size_bytes);
+	job->has_toolchain = t->has_toolchain;
 	return r < 0 ? r : share_out(job, &singles, err);
 }
 
@@ -159,6 +160,15 @@ static void list_job(void *arg)
 
 static void set_listed(void *arg);
 
+static void pack_it(struct set *s, struct error *err)
+{
+	const struct remote_context *c = &s->e->context;
+	int r = pack_set(c->near, c->far, &s->id.digest, s->doubted, &s->blobs, &s->pack,
+	                 &s->absent, err);
+	s->packed = r == 0;
+	s->code = r < 0 ? r : 0;
+}
+
 static void list_set(void *arg)
 {
 	struct set *s = arg;
@@ -167,6 +177,8 @@ static void list_set(void *arg)
 	free(s->reason);
 	s->code = inputs_add_manifest(&s->blobs, s->e->context.near, &s->id.digest,
 	                              s->id.size_bytes, &s->absent, &err);
+	if (s->code == 0 && s->is_toolchain)
+		pack_it(s, &err);
 	s->reason = xstrdup(s->code < 0 ? error_text(&err) : "the engine is closed");
 	net_post(s->e->context.net, set_listed, s);
 }
@@ -227,10 +239,19 @@ static void wait_over(struct set_wait *w)
 	w->job->waits_left--;
 }
 
+/* All it needs is there, one way or the other. */
 static void job_pushed(struct job *job)
 {
-	if (job->waits_left == 0 && !job->pushing && !job->settled)
-		job_to_ready(job);
+	if (job->waits_left > 0 || job->pushing || job->settled)
+		return;
+	const struct set *toolchain =
+	        job->has_toolchain
+	                ? digest_map_get(&job->e->sets, &job->sets[job->set_count - 1].digest)
+	                : NULL;
+	job->packed = toolchain && toolchain->packed;
+	if (job->packed)
+		job->pack = toolchain->pack;
+	job_to_ready(job);
 }
 
 /* It came to code: who waits goes on, or fails alike. */
@@ -267,6 +288,8 @@ static void set_pushed(void *arg, int code, const struct digest *absent, const s
 	struct set *s = p->e ? p->set : NULL;
 	if (s) {
 		LIST_REMOVE(p, link);
+		if (code == 0 && s->packed)
+			pack_set_pushed(s->e->context.near, &s->pack);
 		set_over(s, code, absent, err ? error_text(err) : strerror(-code));
 	}
 	free(p);
@@ -344,8 +367,12 @@ static void push(struct job *job)
 	job->state = JOB_PUSHING;
 	free(job->waits);
 	job->waits = xcalloc(job->set_count + 1, sizeof(*job->waits));
-	for (size_t i = 0; i < job->set_count; i++)
-		wait_for_set(job, &job->waits[i], set_obtain(e, &job->sets[i]));
+	for (size_t i = 0; i < job->set_count; i++) {
+		struct set *s = set_obtain(e, &job->sets[i]);
+		s->is_toolchain =
+		        s->is_toolchain || (job->has_toolchain && i == job->set_count - 1);
+		wait_for_set(job, &job->waits[i], s);
+	}
 	if (l->outside.count) {
 		job->pushing = pushing_new(e);
 		job->pushing->job = job;

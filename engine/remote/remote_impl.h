@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "engine/digest_map.h"
 #include "engine/remote/inputs.h"
+#include "engine/remote/pack_set.h"
 #include "engine/remote/pace.h"
 #include "engine/remote/transport.h"
 #include "engine/remote/wire.h"
@@ -57,6 +58,9 @@ struct set {
 	bool busy;              /* being read or pushed */
 	struct wait_list waits; /* empty unless it is busy */
 	struct inputs blobs;
+	bool is_toolchain; /* goes there as a pack, unless it is small */
+	bool packed;
+	struct remote_pack pack;
 	int code; /* what reading came to */
 	struct digest absent;
 	char *reason;
@@ -111,6 +115,9 @@ struct job {
 	size_t set_count, set_capacity;
 	struct set_wait *waits; /* set_count of them while it waits, those over with a NULL set */
 	unsigned waits_left;
+	bool has_toolchain; /* the last of its sets */
+	bool packed;        /* which goes as a pack; known once it is pushed */
+	struct remote_pack pack;
 	struct pushing *pushing; /* of its single inputs */
 
 	unsigned attempts; /* it is in now */

@@ -71,6 +71,18 @@ static int add_inside(struct attempt *a, const struct job *job, struct pieces *p
 	return 0;
 }
 
+static void add_pack(const struct job *job, struct remote_request *request)
+{
+	if (!job->packed || request->pack_count == REMOTE_PACKS_MAX)
+		return;
+	for (size_t i = 0; i < request->pack_count; i++)
+		if (digest_equal(&request->packs[i].of, &job->pack.of))
+			return;
+	request->packs =
+	        xrealloc(request->packs, (request->pack_count + 1) * sizeof(*request->packs));
+	request->packs[request->pack_count++] = job->pack;
+}
+
 static int add_jobs(struct attempt *a, struct pieces *pieces, struct remote_request *request,
                     struct error *err)
 {
@@ -80,6 +92,7 @@ static int add_jobs(struct attempt *a, struct pieces *pieces, struct remote_requ
 	for (size_t i = 0; r == 0 && i < a->count; i++) {
 		const struct job *job = a->jobs[i];
 		request->thunks[i] = job->job.digest;
+		add_pack(job, request);
 		if (!job->listing.thunk_outside) {
 			struct buf *text = pieces_add(pieces);
 			thunk_encode(job->job.thunk, text);

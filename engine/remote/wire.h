@@ -18,6 +18,7 @@ enum {
 	REMOTE_BLOBS_MAX = 100000,
 	REMOTE_BYTES_MAX = 6 << 20,       /* Lambda's limit on a request and on an answer, whole */
 	REMOTE_HTTP_BYTES_MAX = 32 << 20, /* of an HTTP worker */
+	REMOTE_PACKS_MAX = 64,             /* of a request */
 	REMOTE_STDERR_MAX = 16 << 10,     /* of a function's, in an answer: its end */
 	REMOTE_REASON_MAX = 4 << 10,      /* longer sentences are cut */
 	REMOTE_DECODED_MAX = 256 << 20,   /* of all blobs of a message, decompressed */
@@ -42,6 +43,12 @@ size_t remote_blob_cost(size_t len);
 /* The blob of this digest, or NULL; borrowed until b changes. Looks at each. */
 const struct remote_blob *remote_blobs_find(const struct remote_blobs *b, const struct digest *d);
 
+/* A pack (objstore/pack.h) of all that the manifest of names. */
+struct remote_pack {
+	struct digest of, pack;
+	uint64_t size_bytes;
+};
+
 struct remote_request {
 	char *version;         /* GGFS_VERSION of the sender: a worker of another one refuses */
 	struct digest *thunks; /* resolved, run one after the other */
@@ -49,6 +56,8 @@ struct remote_request {
 	struct remote_blobs blobs;
 	char *far_url, *far_endpoint, *far_region; /* NULL: no far store, all inputs are inside */
 	int far_path_style;                        /* as in struct far_options */
+	struct remote_pack *packs; /* of toolchains, in the far store */
+	size_t pack_count;
 	bool keep_results;                         /* put results and memos in the far store */
 	uint32_t inline_max; /* outputs up to so many bytes each also come in the answer */
 };

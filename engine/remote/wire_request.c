@@ -8,6 +8,7 @@ void remote_request_release(struct remote_request *r)
 	free(r->far_url);
 	free(r->far_endpoint);
 	free(r->far_region);
+	free(r->packs);
 	*r = (struct remote_request){ 0 };
 }
 
@@ -27,6 +28,22 @@ static void add_far(const struct remote_request *r, struct buf *b)
 	buf_add_char(b, '}');
 }
 
+static void add_packs(const struct remote_request *r, struct buf *b)
+{
+	if (!r->pack_count)
+		return;
+	buf_add_str(b, ",\"packs\":[");
+	for (size_t i = 0; i < r->pack_count; i++) {
+		buf_add_format(b, "%s{\"of\":", i ? "," : "");
+		json_wire_add_digest(b, &r->packs[i].of);
+		buf_add_str(b, ",\"pack\":");
+		json_wire_add_digest(b, &r->packs[i].pack);
+		json_wire_add_number(b, "size", r->packs[i].size_bytes);
+		buf_add_char(b, '}');
+	}
+	buf_add_char(b, ']');
+}
+
 void remote_request_encode(const struct remote_request *r, struct buf *b)
 {
 	buf_add_format(b, "{\"protocol\":%d", REMOTE_PROTOCOL);
@@ -39,6 +56,7 @@ void remote_request_encode(const struct remote_request *r, struct buf *b)
 	}
 	buf_add_char(b, ']');
 	add_far(r, b);
+	add_packs(r, b);
 	json_wire_add_true(b, "keep_results", r->keep_results);
 	json_wire_add_number(b, "inline_max", r->inline_max);
 	json_wire_add_blobs(b, &r->blobs);
@@ -87,12 +105,39 @@ static int read_far(const json_t *root, struct remote_request *out, struct error
 	return r;
 }
 
+static int read_pack(const json_t *object, struct remote_pack *out, struct error *err)
+{
+	if (!json_is_object(object))
+		return error_set(err, -EBADMSG, "a pack is no object");
+	int r = json_wire_digest_of(json_object_get(object, "of"), "a pack's \"of\"", &out->of,
+	                            err);
+	if (r == 0)
+		r = json_wire_digest_of(json_object_get(object, "pack"), "a pack", &out->pack, err);
+	return r < 0 ? r : json_wire_number(object, "size", INT64_MAX, &out->size_bytes, err);
+}
+
+static int read_packs(const json_t *root, struct remote_request *out, struct error *err)
+{
+	json_t *array = NULL;
+	int r = json_wire_array(root, "packs", REMOTE_PACKS_MAX, &array, err);
+	if (r < 0 || !array || json_array_size(array) == 0)
+		return r;
+	size_t count = json_array_size(array);
+	out->packs = xcalloc(count, sizeof(*out->packs));
+	for (; r == 0 && out->pack_count < count; out->pack_count++)
+		r = read_pack(json_array_get(array, out->pack_count), &out->packs[out->pack_count],
+		              err);
+	return r;
+}
+
 static int read_members(const json_t *root, struct remote_request *out, struct error *err)
 {
 	uint64_t inline_max = 0;
 	int r = read_thunks(root, out, err);
 	if (r == 0)
 		r = read_far(root, out, err);
+	if (r == 0)
+		r = read_packs(root, out, err);
 	if (r == 0)
 		r = json_wire_bool(root, "keep_results", &out->keep_results, err);
 	if (r == 0)

@@ -84,6 +84,13 @@ static void drop_item(struct cache *c, struct item *item)
 	free(item);
 }
 
+void cache_forget(struct cache *c, const struct digest *d)
+{
+	struct item *item = digest_map_get(&c->items, d);
+	if (item)
+		drop_item(c, item);
+}
+
 static int find_blob(void *arg, const struct digest *d, uint64_t size_bytes)
 {
 	cache_used(arg, d, size_bytes);

@@ -27,6 +27,8 @@ void cache_used(struct cache *c, const struct digest *d, uint64_t size_bytes);
 /* Puts bytes whose digest is known, making room as needed. */
 int cache_put(struct cache *c, const struct digest *d, const void *bytes, size_t len,
               struct error *err);
+/* A blob is needed no more. */
+void cache_forget(struct cache *c, const struct digest *d);
 /* Removes what is not pinned until there is room for more bytes within the bound; all of it when
  * more is UINT64_MAX. */
 void cache_make_room(struct cache *c, uint64_t more);

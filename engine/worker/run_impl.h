@@ -17,6 +17,7 @@ struct run {
 	struct thunk thunk;
 	struct plan plan;
 	struct stage *stage;
+	bool unpacked;  /* its toolchain's pack */
 	bool cut_short; /* its time is what the request's deadline leaves */
 };
 

@@ -5,6 +5,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "engine/digest_map.h"
+#include "objstore/pack.h"
 
 /* --- fetching ----------------------------------------------------------------------------------
  */
@@ -37,6 +38,16 @@ static void want(const struct run *run, struct wanted *w, const struct digest *d
 	w->blobs[w->count++] = (struct sized_blob){ .digest = *d, .size_bytes = size };
 	if (size != UINT64_MAX)
 		w->bytes += size;
+}
+
+/* Of those wanted, the ones that have come by themselves. */
+static void drop_what_came(const struct run *run, struct wanted *w)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < w->count; i++)
+		if (store_has(cache_store(run->place->cache), &w->blobs[i].digest, NULL, NULL) < 0)
+			w->blobs[kept++] = w->blobs[i];
+	w->count = kept;
 }
 
 static int64_t fetch_until(const struct run *run)
@@ -169,6 +180,58 @@ static int make_plan(struct run *run)
 /* --- the world ---------------------------------------------------------------------------------
  */
 
+/* --- packs --------------------------------------------------------------------------------------
+ */
+
+static int unpacked_one(void *arg, const struct digest *d, uint64_t size_bytes)
+{
+	cache_used(arg, d, size_bytes);
+	return 0;
+}
+
+/* What is missing of the toolchain comes in one piece, if there is a pack of it. */
+static int pull_pack(struct run *run, const struct remote_pack *pack)
+{
+	struct error err = ERROR_INIT;
+	struct cache *cache = run->place->cache;
+	struct store *store = cache_store(cache);
+	cache_make_room(cache, 2 * pack->size_bytes);
+	if (pull_one(run, &pack->pack, pack->size_bytes) < 0)
+		return -1;
+	int r = pack_unpack(store, &pack->pack, unpacked_one, cache, &err);
+	cache_forget(cache, &pack->pack);
+	return r < 0 ? run_end_by_code(run, r, &pack->pack, error_text(&err)) : 0;
+}
+
+static const struct remote_pack *pack_of_toolchain(const struct run *run)
+{
+	for (size_t i = 0; run->thunk.has_toolchain && i < run->place->pack_count; i++)
+		if (digest_equal(&run->place->packs[i].of, &run->thunk.toolchain.digest))
+			return &run->place->packs[i];
+	return NULL;
+}
+
+/* Whether anything wanted is the toolchain's: that is in the pack and nowhere else. */
+static bool wants_of_toolchain(const struct run *run, const struct wanted *w)
+{
+	struct digest absent;
+	const struct toolchain *toolchain;
+	struct digest_map missing = DIGEST_MAP_INIT;
+	bool found = false;
+	if (toolchains_get(run->place->toolchains, &run->thunk.toolchain, false, &toolchain, &absent,
+	                   NULL) < 0)
+		return false;
+	for (size_t i = 0; i < w->count; i++)
+		digest_map_put(&missing, &w->blobs[i].digest, &w->blobs[i]);
+	const struct manifest *m = &toolchain->manifest;
+	for (size_t i = 0; i < m->count && !found; i++)
+		found = m->entries[i].kind == ENTRY_FILE &&
+		        digest_map_get(&missing, &m->entries[i].ref.digest);
+	digest_map_release(&missing);
+	toolchains_put(run->place->toolchains, toolchain);
+	return found;
+}
+
 static int pull_files(struct run *run, const bool *kept)
 {
 	struct wanted w = { 0 };
@@ -178,7 +241,15 @@ static int pull_files(struct run *run, const bool *kept)
 		if (entry->kind == JOB_ENTRY_COPY && !kept[i] && stage_source_digest(entry, &d))
 			want(run, &w, &d, entry->size_bytes);
 	}
-	int r = pull(run, &w);
+	const struct remote_pack *pack = pack_of_toolchain(run);
+	int r = 0;
+	if (pack && w.count && !run->unpacked && wants_of_toolchain(run, &w)) {
+		run->unpacked = true;
+		r = pull_pack(run, pack);
+		drop_what_came(run, &w);
+	}
+	if (r == 0)
+		r = pull(run, &w);
 	wanted_release(&w);
 	return r;
 }

@@ -94,6 +94,8 @@ static void run_one(struct worker *w, const struct remote_request *request, size
 	const struct run_place place = { .cache = w->cache,
 		                         .toolchains = w->toolchains,
 		                         .fetch = w->fetch,
+		                         .packs = request->packs,
+		                         .pack_count = request->pack_count,
 		                         .deadline_ms = deadline_ms,
 		                         .first = index == 0,
 		                         .full = full };
