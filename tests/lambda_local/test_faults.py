@@ -50,15 +50,20 @@ class Kinds(Case):
         with self.assertRaises(http.client.IncompleteRead) as caught:
             self.one("cut-middle", payload="x" * 998)
         self.assertEqual((len(caught.exception.partial), caught.exception.expected), (500, 500))
+        # Of an answer of one byte nothing is left.
+        with self.assertRaises(http.client.IncompleteRead) as caught:
+            self.one("cut-middle", payload=1)
+        self.assertEqual((caught.exception.partial, caught.exception.expected), (b"", 1))
 
     def test_a_function_that_dies_says_how(self):
         for kind, error, words in (("unhandled", "Runtime.ExitError", "exit status 1"),
                                    ("oom", "Runtime.ExitError", "signal: killed"),
                                    ("timeout", "Sandbox.Timedout", "Task timed out")):
-            answer = self.one(kind, "time.sleep(2)")
-            self.assertFunctionError(answer, error)
-            self.assertIn(words, answer.json()["errorMessage"])
-            self.until(lambda: self.serving.counters()["instances"] == 0)
+            for body in ("time.sleep(2)", "return 1"):
+                answer = self.one(kind, body)
+                self.assertFunctionError(answer, error)
+                self.assertIn(words, answer.json()["errorMessage"])
+                self.until(lambda: self.serving.counters()["instances"] == 0)
 
     def test_a_slow_answer_is_right(self):
         self.assertEqual(self.one("slow").json(), {"a": 1})
@@ -107,6 +112,8 @@ class AllAtOnce(Case):
         for n in range(40):
             try:
                 answer = client.invoke("f", n)
+            except TimeoutError:
+                raise
             except (http.client.HTTPException, OSError):
                 got.append("cut")
                 client.connection.close()

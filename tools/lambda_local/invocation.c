@@ -81,6 +81,15 @@ static bool is_killed(enum fault f)
 	return f == FAULT_UNHANDLED || f == FAULT_OOM || f == FAULT_TIMEOUT;
 }
 
+bool invocation_dies(struct invocation *inv)
+{
+	if (!is_killed(inv->fault) || inv->answered)
+		return false;
+	loop_cancel(steal(&inv->timer));
+	on_fault(inv);
+	return true;
+}
+
 static void deliver(struct invocation *inv)
 {
 	struct instance *i = inv->instance;

@@ -220,6 +220,8 @@ void memory_look(struct service *s);
 void invoke(struct service *s, struct web_request *r, const char *name, const char *qualifier);
 /* The instance is there, and begins with it. */
 void invocation_begins(struct invocation *inv);
+/* True: a fault on order has it die now, the function having been quicker. */
+bool invocation_dies(struct invocation *inv);
 /* What the function said; the answer goes out when its instance asks for the next. */
 void invocation_answer(struct invocation *inv, const void *bytes, size_t len, bool error);
 /* An error of Lambda's own making: {"errorType": ..., "errorMessage": ...}. */

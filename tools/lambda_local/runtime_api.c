@@ -36,8 +36,8 @@ static void respond(struct instance *i, struct web_request *r, bool error)
 	enum { LOOK_AGAIN_MS = 50 };
 	if (!i->rss_kib_max || now_ms() - s->looked_ms > LOOK_AGAIN_MS)
 		memory_look(s);
-	if (i->state == INSTANCE_DEAD) {
-		fault(r, 403, "InvalidStateTransition", "the function had more memory than it may");
+	if (i->state == INSTANCE_DEAD || invocation_dies(inv)) {
+		fault(r, 403, "InvalidStateTransition", "the function is being killed");
 		return;
 	}
 	invocation_answer(inv, r->body.data ? r->body.data : "", r->body.len, error);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -105,18 +106,27 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void child(const struct sandbox_spec *spec, int go, int go_write, int output)
+/* Drops all that was the parent's, which waits for it: a connection that it closed while we had it
+ * as well would neither end nor leave its epoll. Then our identity is written, when we are in a
+ * user namespace, and we are told to go on. */
+static void take_over(int go, int output)
 {
-	char byte;
-	close(go_write);
-	reset_signals();
+	enum { GO = 3 };
+	char byte = 0;
 	int devnull = open("/dev/null", O_RDONLY);
-	/* Our own identity is written by the parent when we are in a user namespace. */
-	bool told = read(go, &byte, 1) == 1;
-	if (!told || devnull < 0 || dup2(devnull, 0) < 0 || dup2(output, 1) < 0 ||
-	    dup2(output, 2) < 0)
+	if (devnull < 0 || dup2(devnull, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0 ||
+	    (go != GO && dup2(go, GO) < 0))
 		_exit(SANDBOX_EXIT_NOT_STARTED);
-	syscall(SYS_close_range, 3, ~0U, 0);
+	syscall(SYS_close_range, GO + 1, ~0U, 0);
+	if (write(GO, &byte, 1) != 1 || read(GO, &byte, 1) != 1)
+		_exit(SANDBOX_EXIT_NOT_STARTED);
+	close(GO);
+}
+
+static void child(const struct sandbox_spec *spec, int go, int output)
+{
+	reset_signals();
+	take_over(go, output);
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (spec->mode.namespaces && sandbox_enter(spec) < 0)
@@ -153,8 +163,8 @@ static int map_user(const struct sandbox_spec *spec, pid_t pid)
 int sandbox_start(const struct sandbox_spec *spec, struct sandbox_process *out, struct error *err)
 {
 	int go[2], output[2];
-	if (pipe2(go, O_CLOEXEC) < 0)
-		return error_errno(err, "cannot create a pipe");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go) < 0)
+		return error_errno(err, "cannot create a pair of sockets");
 	scoped_fd int go_read = go[0];
 	scoped_fd int go_write = go[1];
 	if (pipe2(output, O_CLOEXEC) < 0)
@@ -171,14 +181,18 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox_process *out, 
 		return error_errno(err, "cannot start a process%s",
 		                   spec->mode.namespaces ? " in namespaces of its own" : "");
 	if (pid == 0)
-		child(spec, go_read, go_write, output_write);
+		child(spec, go_read, output_write);
 	struct sandbox_process p = { .pid = pid, .fd = fd, .output = output_read };
-	int r = spec->mode.user_namespace ? map_user(spec, pid) : 0;
+	char byte;
+	close(steal_fd(&go_read));
+	int r = read_full(go_write, &byte, 1) == 1 ? 0 : -EIO;
+	if (r == 0 && spec->mode.user_namespace)
+		r = map_user(spec, pid);
 	if (r < 0 || write_full(go_write, "", 1) < 0) {
 		kill(pid, SIGKILL);
 		p.output = -1;
 		sandbox_wait(&p);
-		return error_set(err, r < 0 ? r : -EIO, "cannot set up a user namespace: %s",
+		return error_set(err, r < 0 ? r : -EIO, "cannot set up a process: %s",
 		                 strerror(-r));
 	}
 	fd_set_nonblock(output_read, true);

@@ -21,7 +21,8 @@ struct web {
 	struct loop_timer *timer;
 	struct web_request *suspended;
 	uint64_t connections_made;
-	bool kicked; /* the timer is due at once */
+	bool kicked;  /* the timer is due at once */
+	bool cutting; /* a connection is to be closed, which takes another run */
 	bool ending;
 };
 
@@ -110,6 +111,16 @@ static void resume(struct web_request *r)
 
 static void on_timer(void *arg);
 
+/* libmicrohttpd notes what it is told, and does nothing about it before it is run again. */
+static void kick(struct web *web)
+{
+	if (web->kicked)
+		return;
+	loop_cancel(web->timer);
+	web->timer = loop_after(web->loop, 0, on_timer, web);
+	web->kicked = true;
+}
+
 void web_answer(struct web_request *r, struct web_answer *a)
 {
 	struct web *web = r->web;
@@ -120,12 +131,7 @@ void web_answer(struct web_request *r, struct web_answer *a)
 	if (!r->suspended)
 		return;
 	resume(r);
-	/* libmicrohttpd notes it, and does nothing before it is run again. */
-	if (!web->kicked) {
-		loop_cancel(web->timer);
-		web->timer = loop_after(web->loop, 0, on_timer, web);
-		web->kicked = true;
-	}
+	kick(web);
 }
 
 /* Half of the body, then the end of the connection. */
@@ -133,8 +139,15 @@ static ssize_t read_half(void *arg, uint64_t at, char *bytes, size_t max)
 {
 	struct web_request *r = arg;
 	size_t half = r->answer.body.len / 2;
-	if (at >= half)
+	if (at >= half) {
+		const union MHD_ConnectionInfo *info =
+		        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		/* libmicrohttpd may leave it open until something happens there. */
+		if (info)
+			shutdown(info->connect_fd, SHUT_RDWR);
+		r->web->cutting = true;
 		return MHD_CONTENT_READER_END_WITH_ERROR;
+	}
 	size_t len = half - at < max ? half - at : max;
 	memcpy(bytes, r->answer.body.data + at, len);
 	return (ssize_t)len;
@@ -144,8 +157,10 @@ static enum MHD_Result queue_answer(struct web_request *r)
 {
 	struct web_answer *a = &r->answer;
 	struct MHD_Response *response;
-	if (a->cut == WEB_CUT_BEFORE)
+	if (a->cut == WEB_CUT_BEFORE) {
+		r->web->cutting = true;
 		return MHD_NO;
+	}
 	if (a->cut == WEB_CUT_MIDDLE) {
 		response = MHD_create_response_from_callback(a->body.len, 4096, read_half, r, NULL);
 	} else {
@@ -274,10 +289,14 @@ static void notify_connection(void *arg, struct MHD_Connection *connection, void
 
 static void turn(struct web *web)
 {
-	MHD_run(web->daemon);
 	loop_cancel(web->timer);
 	web->timer = NULL;
-	web->kicked = false;
+	web->kicked = web->cutting = false;
+	MHD_run(web->daemon);
+	if (web->cutting)
+		kick(web);
+	if (web->kicked)
+		return;
 	MHD_UNSIGNED_LONG_LONG wait_ms;
 	if (MHD_get_timeout(web->daemon, &wait_ms) == MHD_YES)
 		web->timer = loop_after(web->loop, (int64_t)wait_ms, on_timer, web);
