@@ -17,6 +17,7 @@ const struct setting settings_known[] = {
 	{ "far.path_style", "", "yes or no; else as the endpoint suggests" },
 	{ "far.connections", "64", "connections to it at once" },
 	{ "lambda.function", "ggfs-worker", "name of the function, or NAME:QUALIFIER" },
+	{ "lambda.arch", "x86_64", "x86_64 or arm64: what its time costs" },
 	{ "lambda.endpoint", "", "URL of the Lambda API, where it is not Amazon's" },
 	{ "lambda.region", "", "its region, where it is not that of the AWS profile" },
 	{ "http.url", "", "URL of a worker, for the engine http" },
@@ -66,6 +67,9 @@ static int check(const char *name, const char *value, struct error *err)
 	if (strcmp(name, "far.path_style") == 0 && strcmp(value, "yes") != 0 &&
 	    strcmp(value, "no") != 0)
 		return error_set(err, -EINVAL, "%s is yes or no, not '%s'", name, value);
+	if (strcmp(name, "lambda.arch") == 0 && strcmp(value, "x86_64") != 0 &&
+	    strcmp(value, "arm64") != 0)
+		return error_set(err, -EINVAL, "%s is x86_64 or arm64, not '%s'", name, value);
 	if (strcmp(name, "far.url") == 0 && (strncmp(value, "s3://", 5) != 0 || !value[5]))
 		return error_set(err, -EINVAL, "%s is s3://BUCKET[/PREFIX], not '%s'", name, value);
 	size_t len = strlen(name);

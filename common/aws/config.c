@@ -308,6 +308,12 @@ static const char *domain_of(const char *region)
 	return "amazonaws.com";
 }
 
+bool aws_config_has_endpoint(const struct aws_config *c, const char *service)
+{
+	const char *source;
+	return configured_endpoint(c, service, &source) != NULL;
+}
+
 char *aws_config_endpoint_in(const struct aws_config *c, const char *service, const char *region,
                              const char **source)
 {

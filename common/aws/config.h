@@ -38,6 +38,8 @@ const char *aws_config_profile_name(const struct aws_config *c);
 
 /* Never NULL: "us-east-1" when nothing says otherwise, and source says so. */
 const char *aws_config_region(const struct aws_config *c, const char **source);
+/* Whether anything names an endpoint for the service, or it is AWS's own. */
+bool aws_config_has_endpoint(const struct aws_config *c, const char *service);
 /* The endpoint URL for a service ("s3", "lambda", "sts"): AWS_ENDPOINT_URL_<SERVICE>,
  * AWS_ENDPOINT_URL, the services section, endpoint_url, else "https://SERVICE.REGION.amazonaws.com"
  * (China's and GovCloud's partitions too). The caller's to free; source borrowed. */

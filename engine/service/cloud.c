@@ -28,6 +28,8 @@ struct cloud {
 	struct aws *aws;
 	struct far *far;
 	struct far_options far_options; /* of strings in settings */
+	struct far_options worker_far;  /* as a worker, with another configuration, finds it */
+	char *s3_endpoint;              /* where the AWS configuration names one; else NULL */
 	struct ledger *ledger;
 	struct prices prices;
 };
@@ -71,6 +73,19 @@ static void remember(void *arg, const struct digest *d, bool there)
 	index_far_remember(arg, d, there);
 }
 
+/* A worker has an AWS configuration of its own, in which neither the endpoint nor the region of
+ * ours need stand: it is told what is in force here. */
+static void say_where_to_workers(struct cloud *c)
+{
+	c->worker_far = c->far_options;
+	if (aws_config_has_endpoint(c->config, "s3"))
+		c->s3_endpoint = aws_config_endpoint(c->config, "s3", NULL);
+	if (!c->worker_far.endpoint)
+		c->worker_far.endpoint = c->s3_endpoint;
+	if (!c->worker_far.region)
+		c->worker_far.region = aws_config_region(c->config, NULL);
+}
+
 static int open_far(struct cloud *c, struct error *err)
 {
 	const char *url = setting(c, "far.url"), *style = setting(c, "far.path_style");
@@ -86,7 +101,8 @@ static int open_far(struct cloud *c, struct error *err)
 		.remember = remember,
 		.arg = c->index,
 	};
-	const char *endpoint = c->far_options.endpoint;
+	say_where_to_workers(c);
+	const char *endpoint = c->worker_far.endpoint;
 	scoped_free char *place = xformat("%s %s", endpoint ? endpoint : "", url);
 	index_far_begin(c->index, place);
 	return far_new(c->aws, c->store, &c->far_options, &c->far, err);
@@ -123,7 +139,7 @@ static int open_engines(struct cloud *c, struct error *err)
 		.net = c->net,
 		.aws = c->aws,
 		.far = c->far,
-		.worker_far = c->far ? &c->far_options : NULL,
+		.worker_far = c->far ? &c->worker_far : NULL,
 		.near = c->store,
 		.ledger = c->ledger,
 		.prices = &c->prices,
@@ -132,6 +148,7 @@ static int open_engines(struct cloud *c, struct error *err)
 		.function = setting(c, "lambda.function"),
 		.endpoint = setting(c, "lambda.endpoint"),
 		.region = setting(c, "lambda.region"),
+		.arm = strcmp(settings_get(c->settings, "lambda.arch", NULL), "arm64") == 0,
 	};
 	int r = engine_lambda_new(&context, &lambda, 0, &c->parts[c->count], err);
 	c->count += r == 0;
@@ -216,6 +233,7 @@ void cloud_free(struct cloud *c)
 		return;
 	close_remote(c);
 	settings_free(c->settings);
+	free(c->s3_endpoint);
 	free(c->trouble);
 	free(c);
 }

@@ -65,6 +65,11 @@ class Cloud(Place):
         return self.server.client(access_key=self.keys[0], secret_key=self.keys[1]).request(
             "GET", "/_ggfs/counters").json()
 
+    def recycle(self):
+        """Ends all instances, and with them what they keep."""
+        self.server.client(access_key=self.keys[0], secret_key=self.keys[1]).request(
+            "POST", "/_ggfs/recycle")
+
     def ran(self):
         """The functions that ran, by engine."""
         engines = {}

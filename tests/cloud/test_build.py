@@ -17,7 +17,8 @@ FILES = {
     "Makefile": "prog: main.o libparts.a\n\t$(CC) -g -o $@ main.o -L. -lparts\n"
                 "libparts.a: one.o two.o\n\t$(AR) rcs $@ $^\n%.o: %.c parts.h\n\t$(CC) -g -O2 -c $<\n",
     "parts.h": "int one(int);\nint two(int);\n",
-    "one.c": '#include "parts.h"\n#include <assert.h>\nint one(int i) { assert(i < 100); return i + 1; }\n',
+    # Too large to come along with the answer: it stays in the far store.
+    "one.c": 'const char filler[50000] = { 1 };\n#include "parts.h"\n#include <assert.h>\nint one(int i) { assert(i < 100); return i + 1; }\n',
     "two.c": '#include "parts.h"\n#include <stdio.h>\nint two(int i) { printf("%s\\n", __FILE__); return 2 * i; }\n',
     "main.c": '#include "parts.h"\nint main(void) { return one(two(20)); }\n',
 }
@@ -71,6 +72,13 @@ class Build(unittest.TestCase):
         self.assertAlmostEqual(sum(costs), json.loads(self.c.ok("cost", "--json", "prog"))["spent_usd"], 6)
         self.assertLess(sum(costs), bill["spent_usd"])
 
+    def test_a_worker_is_told_where_our_configuration_has_s3(self):
+        # Not in the store's settings but in AWS's, which the worker does not have.
+        self.c.env["AWS_ENDPOINT_URL_S3"] = self.c.env.pop("GGFS_FAR_ENDPOINT")
+        self.infer()
+        self.assertEqual(self.c.run("./prog").returncode, 41)
+        self.assertEqual(set(self.c.ran()), {"lambda"})
+
     def test_in_another_store_all_comes_from_s3(self):
         self.infer()
         self.c.run("./prog")
@@ -85,14 +93,17 @@ class Build(unittest.TestCase):
             self.assertEqual(self.read(name), self.plain[name], name)
         self.assertEqual((self.c.ran(), self.c.counters()["invocations"]), ({}, invoked))
 
-    def test_what_is_lost_from_the_far_store_is_made_again(self):
+    def test_what_is_lost_from_the_far_store_and_from_workers_is_made_again(self):
         self.infer()
-        self.c.ok("force", "libparts.a")
-        # Of the objects only the archive is here; now they are nowhere.
+        self.c.ok("force", "--engine", "lambda", "libparts.a")
+        self.assertEqual(self.c.ran(), {"lambda": 3})
+        # Of the larger object only what is in the archive is here. Now it is nowhere, nor is the toolchain.
         self.c.empty_bucket()
+        self.c.recycle()
         self.assertEqual(self.c.run("./prog").returncode, 41)
         for name in MADE:
             self.assertEqual(self.read(name), self.plain[name], name)
+        self.assertEqual(self.c.ran(), {"lambda": 6})  # one.o a second time
 
     def test_a_budget_is_not_passed_and_the_reader_gets_edquot(self):
         self.infer("--budget", "0.0000001")
