@@ -173,12 +173,12 @@ static char *variable_of(const char *name)
 	return variable;
 }
 
-static int take_environment(struct settings *s, char **environ, struct error *err)
+static int take_environment(struct settings *s, char **environment, struct error *err)
 {
 	for (int i = 0; i < SETTINGS_COUNT; i++) {
 		scoped_free char *variable = variable_of(settings_known[i].name);
 		size_t len = strlen(variable);
-		for (char **e = environ; e && *e; e++) {
+		for (char **e = environment; e && *e; e++) {
 			if (strncmp(*e, variable, len) != 0 || (*e)[len] != '=' || !(*e)[len + 1])
 				continue;
 			const char *value = *e + len + 1;
@@ -197,7 +197,7 @@ static int take_environment(struct settings *s, char **environ, struct error *er
 /* --- the whole -----------------------------------------------------------------------------------
  */
 
-int settings_load(int store_fd, char **environ, struct settings **out, struct error *err)
+int settings_load(int store_fd, char **environment, struct settings **out, struct error *err)
 {
 	struct settings *s = xcalloc(1, sizeof(*s));
 	scoped_buf struct buf text = BUF_INIT;
@@ -205,7 +205,7 @@ int settings_load(int store_fd, char **environ, struct settings **out, struct er
 	if (r == 0 && text.len)
 		r = parse(s, text.data, err);
 	if (r == 0)
-		r = take_environment(s, environ, err);
+		r = take_environment(s, environment, err);
 	if (r < 0) {
 		settings_free(s);
 		return r;

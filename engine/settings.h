@@ -30,7 +30,7 @@ extern const struct setting settings_known[];
 struct settings;
 
 /* store_fd: the store's directory; -1: none, environment alone. An absent file is an empty one. */
-int settings_load(int store_fd, char **environ, struct settings **out, struct error *err);
+int settings_load(int store_fd, char **environment, struct settings **out, struct error *err);
 void settings_free(struct settings *s);
 
 /* Never NULL; "" when not set. source (may be NULL): "environment GGFS_FAR_URL", "config", or
