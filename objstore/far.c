@@ -15,6 +15,15 @@ static int compare_digests(const void *a, const void *b)
 	return memcmp(a, b, DIGEST_SIZE);
 }
 
+/* For disks and compression: one may wait for the disk while another computes. */
+static unsigned pool_threads(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	return processors < 2                      ? 2
+	       : processors < FAR_POOL_THREADS_MAX ? (unsigned)processors
+	                                           : FAR_POOL_THREADS_MAX;
+}
+
 int far_new(struct aws *aws, struct store *near, const struct far_options *options,
             struct far **out, struct error *err)
 {
@@ -27,7 +36,7 @@ int far_new(struct aws *aws, struct store *near, const struct far_options *optio
 	far->arg = options->arg;
 	int r = s3_new(aws, options, &far->s3, err);
 	if (r == 0)
-		r = far_pool_new(aws_net(aws), &far->pool, err);
+		r = pool_new("ggfs-far", pool_threads(), &far->pool, err);
 	if (r < 0) {
 		s3_free(far->s3);
 		free(far);
@@ -207,12 +216,6 @@ struct pooled {
 	loop_fn *work, *done;
 };
 
-static void do_work(void *arg)
-{
-	struct pooled *p = arg;
-	p->work(p->job);
-}
-
 static void work_done(void *arg)
 {
 	struct pooled *p = arg;
@@ -226,11 +229,18 @@ static void work_done(void *arg)
 		done(job);
 }
 
+static void do_work(void *arg)
+{
+	struct pooled *p = arg;
+	p->work(p->job);
+	net_post(aws_net(p->job->far->aws), work_done, p);
+}
+
 void far_in_pool(struct far_job *job, loop_fn *work, loop_fn *done)
 {
 	struct pooled *p = xcalloc(1, sizeof(*p));
 	*p = (struct pooled){ .job = job, .work = work, .done = done };
-	far_pool_run(job->far->pool, do_work, work_done, p);
+	pool_submit(job->far->pool, do_work, p);
 }
 
 static struct far_job *job_of(struct far *far, enum far_kind kind, const struct sized_blob *blob)
@@ -351,7 +361,7 @@ void far_free(struct far *far)
 	pthread_mutex_unlock(&far->lock);
 	/* What told of being idle has returned when the net has run what was posted after. */
 	s3_close(far->s3);
-	far_pool_free(far->pool);
+	pool_free(far->pool);
 	s3_free(far->s3);
 	tdestroy(far->notes, free);
 	pthread_mutex_destroy(&far->lock);

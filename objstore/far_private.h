@@ -11,8 +11,8 @@
 
 #include <pthread.h>
 
+#include "common/pool.h"
 #include "objstore/far.h"
-#include "objstore/far_pool.h"
 #include "objstore/s3.h"
 #include "objstore/s3_body.h"
 #include "objstore/s3_fetch.h"
@@ -22,6 +22,7 @@ enum {
 	FAR_UNASKED_BYTES = 256 << 10,
 	FAR_NOTES_MAX = 256 << 10, /* digests remembered in memory */
 	FAR_REFETCHES = 1,         /* of a blob that came with another digest */
+	FAR_POOL_THREADS_MAX = 4,  /* and no more than there are processors, but two */
 };
 
 enum far_kind { FAR_PUSH, FAR_PULL, FAR_KINDS };
@@ -66,7 +67,7 @@ struct far {
 	void (*remember)(void *arg, const struct digest *d, bool there);
 	void *arg;
 	struct s3 *s3;
-	struct far_pool *pool;
+	struct pool *pool;
 	pthread_mutex_t lock;
 	void *notes; /* struct far_note by digest, a tsearch tree; under the lock */
 	size_t note_count;

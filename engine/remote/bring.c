@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "engine/digest_map.h"
 #include "engine/remote/inputs.h"
-#include "engine/remote/work.h"
+#include "common/pool.h"
 
 /* What shares in flight have in common; it outlives the struct bring while there are any. */
 struct sharing {
@@ -19,7 +19,7 @@ struct bring {
 	struct net *net;
 	struct far *far;
 	struct store *near;
-	struct work *work;
+	struct pool *work;
 	struct digest_map whole; /* input sets; of the work thread */
 	struct sharing *sharing;
 };
@@ -82,7 +82,7 @@ int bring_new(struct net *net, struct far *far, struct store *near, struct bring
 {
 	struct bring *b = xcalloc(1, sizeof(*b));
 	*b = (struct bring){ .net = net, .far = far, .near = near };
-	int r = work_new("ggfs-bring", &b->work, err);
+	int r = pool_new("ggfs-bring", 1, &b->work, err);
 	if (r < 0) {
 		free(b);
 		return r;
@@ -110,7 +110,7 @@ void bring_free(struct bring *b)
 {
 	if (!b)
 		return;
-	work_free(b->work);
+	pool_free(b->work);
 	net_run(b->net, close_sharing, b->sharing);
 	digest_map_release(&b->whole);
 	free(b);
@@ -184,7 +184,7 @@ static void start_looking(struct bringing *g)
 	g->missing.absent_only = true;
 	g->reading = true;
 	g->rounds++;
-	work_add(g->b->work, look_at_inputs, g);
+	pool_submit(g->b->work, look_at_inputs, g);
 }
 
 static enum outcome outcome_of(int code)
@@ -275,7 +275,7 @@ static void forget(void *arg)
 
 void bring_doubt(struct bring *b)
 {
-	work_add(b->work, forget, b);
+	pool_submit(b->work, forget, b);
 }
 
 /* --- sharing ---------------------------------------------------------------------------------- */
@@ -360,5 +360,5 @@ void bring_share(struct bring *b, const struct memo *memo)
 	*s = (struct share){ .b = b, .sharing = b->sharing };
 	memo_copy(&s->memo, memo);
 	b->sharing->under_way++;
-	work_add(b->work, list_outputs, s);
+	pool_submit(b->work, list_outputs, s);
 }

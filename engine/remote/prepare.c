@@ -323,7 +323,7 @@ static void wait_for_set(struct job *job, struct set_wait *w, struct set *s)
 	if (s->busy)
 		return;
 	s->busy = true;
-	work_add(s->e->work, list_set, s);
+	pool_submit(s->e->work, list_set, s);
 }
 
 /* --- jobs --------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ void job_prepare(struct job *job)
 	*l = (struct listing){ 0 };
 	job->state = JOB_NEW;
 	job->borrowed++;
-	work_add(job->e->work, list_job, job);
+	pool_submit(job->e->work, list_job, job);
 }
 
 void job_doubt_inputs(struct job *job, int64_t sent_ms)

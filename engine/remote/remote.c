@@ -158,9 +158,9 @@ static void remote_free(struct engine *engine)
 	net_run(e->context.net, close_remote, e);
 	/* What the work thread still has goes through the net's thread once more, and may come
 	 * back to it to keep a late result. */
-	work_flush(e->work);
+	pool_flush(e->work);
 	net_run(e->context.net, nothing_more, NULL);
-	work_free(e->work);
+	pool_free(e->work);
 	net_run(e->context.net, nothing_more, NULL);
 	sets_free(e);
 	e->transport.ops->free(e->transport.impl);
@@ -205,7 +205,7 @@ int remote_new(const struct remote_context *context, const struct transport *tra
 	int r = capacity > REMOTE_JOBS_MAX
 	                ? error_set(err, -EINVAL, "%u jobs at once are more than %d", jobs,
 	                            REMOTE_JOBS_MAX)
-	                : work_new("ggfs-remote", &e->work, err);
+	                : pool_new("ggfs-remote", 1, &e->work, err);
 	if (r < 0) {
 		transport->ops->free(transport->impl);
 		free(e);

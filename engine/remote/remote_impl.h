@@ -24,7 +24,7 @@
 #include "engine/remote/pace.h"
 #include "engine/remote/transport.h"
 #include "engine/remote/wire.h"
-#include "engine/remote/work.h"
+#include "common/pool.h"
 
 enum {
 	REMOTE_TICK_MS = 200,          /* looks for stragglers */
@@ -161,7 +161,7 @@ struct remote {
 	struct transport transport;
 	char *far_url, *far_endpoint, *far_region; /* for workers; NULL without far */
 	int far_path_style;
-	struct work *work;
+	struct pool *work;
 
 	atomic_uint capacity;
 	atomic_uint memory_mib; /* as last reported */

@@ -245,7 +245,7 @@ static void attempt_answered(void *arg, struct http_response *r)
 	a->body = r->body;
 	r->body = BUF_INIT;
 	borrow_jobs(a);
-	work_add(e->work, read_attempt, a);
+	pool_submit(e->work, read_attempt, a);
 	remote_dispatch(e);
 }
 
@@ -324,7 +324,7 @@ static void attempt_start(struct remote *e, struct job *const *jobs, size_t coun
 	TAILQ_INSERT_TAIL(&e->attempts, a, link);
 	start_tick(e);
 	borrow_jobs(a);
-	work_add(e->work, encode_attempt, a);
+	pool_submit(e->work, encode_attempt, a);
 }
 
 void job_to_ready(struct job *job)

@@ -353,7 +353,7 @@ static void keep_late(struct job *job, struct remote_result *r)
 	late->memo.cost_nanodollars = job->spent;
 	if (r->stored && e->context.far)
 		remember_far(e, &late->memo);
-	work_add(e->work, keep_memo, late);
+	pool_submit(e->work, keep_memo, late);
 }
 
 /* --- the bill ----------------------------------------------------------------------------------

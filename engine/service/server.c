@@ -121,7 +121,7 @@ static int open_parts(struct server *s, struct error *err)
 	if (r == 0)
 		cloud_attach(s->cloud, s->forcer);
 	if (r == 0)
-		r = pool_new(POOL_THREADS, &s->pool, err);
+		r = pool_new("ggfs-pool", POOL_THREADS, &s->pool, err);
 	return r;
 }
 

@@ -8,7 +8,7 @@
 #include "engine/service/cloud.h"
 #include "engine/service/conn.h"
 #include "engine/service/messages.h"
-#include "engine/service/pool.h"
+#include "common/pool.h"
 #include "engine/service/server.h"
 
 struct peer_force;

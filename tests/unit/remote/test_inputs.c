@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "engine/remote/inputs.h"
-#include "engine/remote/work.h"
+#include "common/pool.h"
 #include "tests/lib/test.h"
 
 struct shelf {
@@ -144,18 +144,18 @@ static void work_is_done_in_order_and_before_it_is_freed(void **state)
 {
 	(void)state;
 	struct error err;
-	struct work *w;
+	struct pool *w;
 	unsigned value = 0, want = 0;
-	assert_ok(work_new("test", &w, &err));
+	assert_ok(pool_new("test", 1, &w, &err));
 	for (int i = 0; i < 10; i++, want = want * 3 + 1)
-		work_add(w, append, &value);
-	work_flush(w);
+		pool_submit(w, append, &value);
+	pool_flush(w);
 	assert_int_equal(value, want);
 	for (int i = 0; i < 5; i++, want = want * 3 + 1)
-		work_add(w, append, &value);
-	work_free(w);
+		pool_submit(w, append, &value);
+	pool_free(w);
 	assert_int_equal(value, want);
-	work_free(NULL);
+	pool_free(NULL);
 }
 
 int main(void)

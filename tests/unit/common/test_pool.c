@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "engine/service/pool.h"
+#include "common/pool.h"
 #include "tests/lib/test.h"
 
 enum { THREADS = 4, TASKS = 1000, WAIT_MS = 10000 };
@@ -35,7 +35,7 @@ static void everything_submitted_is_run_once_before_the_pool_is_gone(void **stat
 	struct error err;
 	struct pool *p = NULL;
 	atomic_int runs = 0;
-	assert_ok(pool_new(THREADS, &p, &err));
+	assert_ok(pool_new("test", THREADS, &p, &err));
 	for (int i = 0; i < TASKS; i++)
 		pool_submit(p, count, &runs);
 	pool_free(p);
@@ -48,7 +48,7 @@ static void as_many_run_at_once_as_there_are_threads(void **state)
 	struct error err;
 	struct pool *p = NULL;
 	struct meeting m = { .wanted = THREADS };
-	assert_ok(pool_new(THREADS, &p, &err));
+	assert_ok(pool_new("test", THREADS, &p, &err));
 	for (int i = 0; i < THREADS; i++)
 		pool_submit(p, meet, &m);
 	pool_free(p);
@@ -77,7 +77,7 @@ static void one_thread_runs_in_the_order_of_submitting(void **state)
 	struct pool *p = NULL;
 	static struct order order;
 	static struct numbered tasks[TASKS];
-	assert_ok(pool_new(1, &p, &err));
+	assert_ok(pool_new("test", 1, &p, &err));
 	for (int i = 0; i < TASKS; i++) {
 		tasks[i] = (struct numbered){ &order, i };
 		pool_submit(p, note, &tasks[i]);
@@ -94,7 +94,7 @@ static void no_pool_is_freed_as_well(void **state)
 	struct error err;
 	struct pool *p = NULL;
 	pool_free(p);
-	assert_ok(pool_new(THREADS, &p, &err));
+	assert_ok(pool_new("test", THREADS, &p, &err));
 	pool_free(p); /* with nothing to do */
 }
 
