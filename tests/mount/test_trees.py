@@ -275,6 +275,84 @@ class Directory(Case):
             self.assertEqual(self.mount.event("cancel")[1], force[1])
         self.assertTrue(stat.S_ISDIR(os.stat(self.p("d")).st_mode))
 
+    def test_a_child_that_ends_while_sigchld_is_blocked_interrupts_another_thread(self):
+        # A signal that nobody handles is dropped where it is sent, but not while the thread that
+        # it is for blocks it, as one does that starts a child with vfork. Then the kernel wakes a
+        # thread that does not block it, and interrupts what that one asked for.
+        self.mount.lazy_directory("d")
+        outcome = []
+
+        def look():  # not open, which python tries again
+            try:
+                outcome.append(os.listdir(self.p("d")))
+            except OSError as e:
+                outcome.append(e.errno)
+
+        looker = threading.Thread(target=look, daemon=True)
+        looker.start()
+        force = self.mount.event("force")
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        looker.join(DEADLINE_S)
+        self.assertEqual(outcome, [errno.EINTR])
+        self.assertEqual(self.mount.event("cancel")[1], force[1])
+
+    def test_without_a_signal_nobody_is_interrupted_whatever_races(self):
+        thunks = [self.mount.lazy_directory(f"x{i}", {f"f{k}": b"x" for k in range(100)})
+                  for i in range(4)]
+        until = time.monotonic() + 3
+        outcomes = set()
+
+        def go_on(step):
+            turn = 0
+            while time.monotonic() < until:
+                turn += 1
+                try:
+                    step(turn)
+                    outcomes.add(0)
+                except OSError as e:
+                    outcomes.add(e.errno)
+
+        def make(turn):
+            name = f"{threading.get_native_id()}.{turn}"
+            which = turn % len(thunks)
+            self.mount.write_placeholder(name, f"thunk {thunks[which]} x{which}")
+            try:
+                os.rename(self.p(name), self.p(f"d{turn % 5}"))
+            except OSError:
+                os.rmdir(self.p(name))
+
+        def look(turn):
+            os.listdir(self.p(f"d{turn % 5}"))
+
+        def move(turn):
+            os.rename(self.p(f"d{turn % 5}"), self.p(f"d{(turn + 2) % 5}"))
+
+        def remove(turn):
+            shutil.rmtree(self.p(f"d{turn % 5}"))
+
+        def stat_in_it(turn):
+            os.stat(self.p(f"d{turn % 5}/f1"))
+
+        threads = [threading.Thread(target=go_on, args=(step,), daemon=True)
+                   for step in (make, make, look, look, move, remove, stat_in_it)]
+        for thread in threads:
+            thread.start()
+        while time.monotonic() < until:
+            self.mount._receive(0.05)
+            self.mount.events.clear()
+        for thread in threads:
+            thread.join(DEADLINE_S)
+            self.assertFalse(thread.is_alive())
+        allowed = {0, errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+                   None}  # rmtree's own, of a directory that was exchanged meanwhile
+        self.assertEqual({errno.errorcode[e] for e in outcomes - allowed}, set())
+        self.assertIn(0, outcomes)
+
     def test_sixteen_who_look_into_it_wait_for_one_directory_and_hinder_nobody_else(self):
         self.mount.lazy_directory("d")
         with open(self.p("plain"), "wb") as f:
