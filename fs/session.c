@@ -155,6 +155,8 @@ int session_serve(struct fs *fs, struct error *err)
 	fuse_set_signal_handlers(fs->session);
 	int r = fuse_session_loop_mt(fs->session, config);
 	fuse_loop_cfg_destroy(config);
+	/* Interrupts that are being answered need the device, and the link, which ends next. */
+	tasks_settle(fs->quick);
 	fuse_remove_signal_handlers(fs->session);
 	fuse_session_unmount(fs->session);
 	if (r < 0)

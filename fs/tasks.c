@@ -28,6 +28,8 @@ struct tasks {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
 	struct queue now, later; /* later: in order of due_ms, for all wait equally long */
+	unsigned running;
+	pthread_cond_t settled; /* nothing is running, and nothing to be run now */
 	bool ending;
 };
 
@@ -65,6 +67,8 @@ static struct task *tasks_take(struct tasks *t)
 	struct task *task;
 	pthread_mutex_lock(&t->lock);
 	while (!(task = queue_take(&t->now))) {
+		if (t->running == 0)
+			pthread_cond_broadcast(&t->settled);
 		bool due = t->later.first && (t->ending || t->later.first->due_ms <= now_ms());
 		if (due)
 			task = queue_take(&t->later);
@@ -72,8 +76,18 @@ static struct task *tasks_take(struct tasks *t)
 			break;
 		wait_for_task(t);
 	}
+	t->running += task != NULL;
 	pthread_mutex_unlock(&t->lock);
 	return task;
+}
+
+static void run_task(struct tasks *t, struct task *task)
+{
+	task->fn(task->arg);
+	free(task);
+	pthread_mutex_lock(&t->lock);
+	t->running--;
+	pthread_mutex_unlock(&t->lock);
 }
 
 static void *tasks_run(void *arg)
@@ -81,10 +95,8 @@ static void *tasks_run(void *arg)
 	struct tasks *t = arg;
 	struct task *task;
 	pthread_setname_np(pthread_self(), t->name);
-	while ((task = tasks_take(t))) {
-		task->fn(task->arg);
-		free(task);
-	}
+	while ((task = tasks_take(t)))
+		run_task(t, task);
 	return NULL;
 }
 
@@ -107,6 +119,7 @@ int tasks_new(const char *name, unsigned threads, struct tasks **out, struct err
 	snprintf(t->name, sizeof(t->name), "%s", name);
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->wake, NULL);
+	pthread_cond_init(&t->settled, NULL);
 	t->now.last = &t->now.first;
 	t->later.last = &t->later.first;
 	for (unsigned i = 0; i < threads && i < TASKS_THREADS_MAX; i++) {
@@ -140,6 +153,14 @@ void tasks_push_later(struct tasks *t, task_fn *fn, void *arg)
 	push(t, &t->later, fn, arg);
 }
 
+void tasks_settle(struct tasks *t)
+{
+	pthread_mutex_lock(&t->lock);
+	while (t->now.first || t->running > 0)
+		pthread_cond_wait(&t->settled, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+}
+
 void tasks_free(struct tasks *t)
 {
 	if (!t)
@@ -151,11 +172,10 @@ void tasks_free(struct tasks *t)
 	for (unsigned i = 0; i < t->thread_count; i++)
 		pthread_join(t->threads[i], NULL);
 	struct task *left;
-	while ((left = tasks_take(t))) {
-		left->fn(left->arg);
-		free(left);
-	}
+	while ((left = tasks_take(t)))
+		run_task(t, left);
 	pthread_cond_destroy(&t->wake);
+	pthread_cond_destroy(&t->settled);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }

@@ -19,6 +19,8 @@ void tasks_push(struct tasks *t, task_fn *fn, void *arg);
 /* The same TASKS_LATER_MS from now, for what only has to happen if nothing else does first. */
 enum { TASKS_LATER_MS = 2000 };
 void tasks_push_later(struct tasks *t, task_fn *fn, void *arg);
+/* Waits until all that was pushed before has run; not what is for later. Not from a task. */
+void tasks_settle(struct tasks *t);
 /* Runs what is queued, also what was for later and what that adds; then ends the threads. NULL is
  * fine. */
 void tasks_free(struct tasks *t);

@@ -69,6 +69,34 @@ static void what_is_for_later_runs_by_itself(void **state)
 	tasks_free(tasks);
 }
 
+static void linger(void *arg)
+{
+	usleep(20000);
+	note(arg);
+}
+
+static void settling_waits_for_what_runs_and_is_queued_and_not_for_what_is_for_later(void **state)
+{
+	struct error err;
+	struct tasks *tasks;
+	struct record record = { 0 };
+	struct step later = { &record, 3 }, slow = { &record, 1 }, quick = { &record, 2 };
+	(void)state;
+	assert_ok(tasks_new("test", 2, &tasks, &err));
+	tasks_settle(tasks);
+	tasks_push_later(tasks, note, &later);
+	for (int i = 0; i < 5; i++) {
+		int before = atomic_load(&record.count);
+		tasks_push(tasks, linger, &slow);
+		tasks_push(tasks, note, &quick);
+		tasks_settle(tasks);
+		assert_int_equal(record.count, before + 2);
+	}
+	tasks_free(tasks);
+	assert_int_equal(record.count, 11);
+	assert_int_equal(record.order[10], 3);
+}
+
 static void freeing_none_is_fine(void **state)
 {
 	(void)state;
@@ -81,6 +109,8 @@ int main(void)
 		cmocka_unit_test(tasks_of_one_thread_run_in_order_and_all_before_free_returns),
 		cmocka_unit_test(what_is_for_later_runs_at_the_latest_when_the_threads_end),
 		cmocka_unit_test(what_is_for_later_runs_by_itself),
+		cmocka_unit_test(
+		        settling_waits_for_what_runs_and_is_queued_and_not_for_what_is_for_later),
 		cmocka_unit_test(freeing_none_is_fine),
 	};
 	return cmocka_run_group_tests_name("fs tasks", tests, NULL, NULL);
