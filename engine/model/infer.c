@@ -486,6 +486,8 @@ static int answer_thunk(struct work *w, struct error *err)
 {
 	struct infer_answer *a = w->answer;
 	int r = add_inputs(w, err);
+	if (r == 0 && view_passed_unmade(w->v))
+		r = error_set(err, -ENODATA, "it searches a lazy directory that is not made yet");
 	if (r == 0)
 		r = add_depfiles(w, err);
 	if (r == 0)

@@ -60,6 +60,8 @@ int inputs_add_dir(struct inputs *in, const char *path, struct error *err)
 	int r = view_look(in->v, full, &f, &in->shared, err);
 	if (r == 0 && f.kind == VIEW_DIR && strcmp(f.real_path, "/") != 0)
 		manifest_add_dir(&in->shared, f.real_path + 1);
+	if (r == 0 && f.kind == VIEW_LAZY)
+		r = error_set(err, -ENODATA, "%s is a directory that is not made yet", path);
 	view_file_release(&f);
 	return r;
 }

@@ -27,7 +27,7 @@ int inputs_add_single(struct inputs *in, const char *path, struct error *err);
 int inputs_add_shared(struct inputs *in, const char *path, struct error *err);
 /* Shared unless it lies in a mount. */
 int inputs_add(struct inputs *in, const char *path, struct error *err);
-/* The directory, if there is one, must be there for the function too. */
+/* The directory, if there is one, must be there for the function too; -ENODATA: it is lazy. */
 int inputs_add_dir(struct inputs *in, const char *path, struct error *err);
 /* Adds path for the first time? Then true, and it is noted. */
 bool inputs_first_look(struct inputs *in, const char *real_path);

@@ -100,6 +100,9 @@ static int clean(struct search *s, struct search_dir **head, struct search_dir *
 		bool there = r == 0 && f.kind == VIEW_DIR;
 		d->dev = f.st.st_dev;
 		d->ino = f.st.st_ino;
+		if (r == 0 && f.kind == VIEW_LAZY)
+			r = error_set(err, -ENODATA, "%s is a directory that is not made yet",
+			              d->name);
 		view_file_release(&f);
 		if (r < 0)
 			return r;

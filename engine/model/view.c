@@ -20,6 +20,7 @@ struct dir {
 	char *link_path, *link_target; /* a symbolic link passed here; or NULL */
 	char *stepped_out;             /* a directory left by ".."; or NULL */
 	bool passed;                   /* anything at all was passed, here or above */
+	bool unmade; /* real is NULL for it is, or lies in, a lazy directory, not looked into yet */
 };
 
 static void dir_free(struct dir *d)
@@ -53,6 +54,7 @@ struct view {
 	size_t entry_count, entry_size;
 	struct digest *stored; /* hash set of blobs that were seen in the store; zeros are free */
 	size_t stored_count, stored_size;
+	bool passed_unmade; /* something was looked for in a directory that is unmade */
 };
 
 struct view *view_new(struct mount_table *mounts, struct store *store, struct index *index)
@@ -80,6 +82,11 @@ void view_free(struct view *v)
 		mount_unref(v->mounts[i]);
 	free(v->mounts);
 	free(v);
+}
+
+bool view_passed_unmade(const struct view *v)
+{
+	return v->passed_unmade;
 }
 
 struct memory *view_memory(struct view *v)
@@ -183,6 +190,26 @@ static char *read_link(const struct view *v, const char *real_path)
 	return xstrndup(target, (size_t)len);
 }
 
+static int open_real(const struct view *v, const char *real)
+{
+	const char *rest;
+	int dir = locate(v, real, &rest);
+	int fd = openat(dir, *rest ? rest : ".", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Does a placeholder stand there, which the mount may show as a directory? */
+static bool may_be_lazy_directory(const struct view *v, const char *real, const struct stat *st)
+{
+	const char *rest;
+	if (!S_ISREG(st->st_mode) || st->st_size != PLACEHOLDER_SIZE ||
+	    locate(v, real, &rest) == AT_FDCWD)
+		return false;
+	scoped_ref struct ref ref = REF_INIT;
+	scoped_fd int fd = open_real(v, real);
+	return fd >= 0 && placeholder_read_fd(fd, st, &ref, NULL) == 0;
+}
+
 static struct dir **dir_slot(struct view *v, const char *path, size_t len)
 {
 	for (size_t at = hash_path(path, len);; at++) {
@@ -244,6 +271,7 @@ static void enter_component(struct view *v, struct dir *d, const char *name, siz
 		d->real = steal(&real);
 		return;
 	}
+	d->unmade = may_be_lazy_directory(v, real, &st);
 	scoped_free char *target =
 	        S_ISLNK(st.st_mode) && links < LINKS_MAX ? read_link(v, real) : NULL;
 	if (!target)
@@ -252,6 +280,7 @@ static void enter_component(struct view *v, struct dir *d, const char *name, siz
 	if (strlen(next) >= PATH_MAX)
 		return;
 	d->target = find_dir(v, next, strlen(next), links + 1);
+	d->unmade = d->target && d->target->unmade;
 	if (!d->target || !d->target->real)
 		return;
 	d->real = xstrdup(d->target->real);
@@ -280,6 +309,8 @@ static const struct dir *find_dir(struct view *v, const char *path, size_t len, 
 		d->parent = find_dir(v, path, cut - 1, links);
 		if (d->parent->real)
 			enter_component(v, d, path + cut, len - cut, links);
+		else
+			d->unmade = d->parent->unmade;
 		d->passed = d->parent->passed || d->link_path || d->stepped_out ||
 		            (d->target && d->target->passed);
 	}
@@ -303,14 +334,6 @@ static void report_passed(const struct dir *d, struct manifest *links)
 
 /* --- looking -----------------------------------------------------------------------------------
  */
-
-static int open_real(const struct view *v, const char *real)
-{
-	const char *rest;
-	int dir = locate(v, real, &rest);
-	int fd = openat(dir, *rest ? rest : ".", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
 
 static int look_at_file(struct view *v, struct view_file *out, struct error *err)
 {
@@ -342,6 +365,11 @@ static int look(struct view *v, const char *path, unsigned links_passed, struct 
 	const char *name = path + cut;
 	bool as_dir = !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 	const struct dir *d = find_dir(v, path, as_dir ? len : cut, links_passed);
+	if (d->unmade) {
+		v->passed_unmade = true;
+		return error_set(err, -ENODATA, "%s lies in a lazy directory that is not made yet",
+		                 path);
+	}
 	if (!d->real)
 		return 0;
 	report_passed(d, links);

@@ -44,9 +44,10 @@ struct view_file {
 };
 void view_file_release(struct view_file *f);
 
-/* Never -ENOENT: absence is VIEW_ABSENT. If links is given, every symbolic link passed on the
- * way is appended to it as a manifest link entry (root-relative path), and each directory
- * left by ".." as a dir entry. */
+/* Never -ENOENT: absence is VIEW_ABSENT. -ENODATA: it lies in a lazy directory that is not made
+ * yet, so nobody can tell. If links is given, every symbolic link passed on the way is appended to
+ * it as a manifest link entry (root-relative path), and each directory left by ".." as a dir entry.
+ */
 int view_look(struct view *v, const char *path, struct view_file *out, struct manifest *links,
               struct error *err);
 /* A descriptor for reading an ordinary file (VIEW_FILE), or -errno; -ENODATA for a lazy one. */

@@ -11,6 +11,10 @@ struct memory *view_memory(struct view *v);
 struct store *view_store(struct view *v);
 struct mount_table *view_mounts(struct view *v);
 
+/* Whether any look was answered with -ENODATA: what was found elsewhere may not be what is meant.
+ */
+bool view_passed_unmade(const struct view *v);
+
 /* lstat of a path that has no symbolic link before its last component; 0 or -errno. */
 int view_lstat(struct view *v, const char *real_path, struct stat *st);
 

@@ -84,5 +84,74 @@ class Verbs(case.Case):
         self.assertEqual(self.json("status")["ready"], 1)
 
 
+class LazyDirectory(case.Case):
+    """Its thunk has been recorded and it has not been looked into: nobody knows what is in it."""
+
+    def setUp(self):
+        super().setUp()
+        self.thunk("/bin/mkdir -p inc/sub && echo '#define N 7' >inc/n.h && "
+                   "echo '#define M 2' >inc/sub/m.h", "--output-dir", "inc", outputs=(),
+                   tools=("/bin/mkdir",))
+        os.mkdir(os.path.join(self.dir, "other"))
+        self.write("other/n.h", "#define N 1\n")
+
+    def infer(self, command):
+        return self.run_in(self.dir, case.GGFS, "infer", "--verbose", "--", "sh", "-c",
+                           command).stderr
+
+    def test_a_header_in_it_is_found_before_one_of_that_name_elsewhere(self):
+        self.write("main.c", "#include <n.h>\nint main(void) { return N; }\n")
+        self.mount()
+        self.infer("gcc -Iinc -Iother -c main.c && gcc main.o -o prog")
+        self.run_in(self.dir, "./prog", code=7)
+
+    def test_headers_named_by_way_of_it_or_asked_for_are_found(self):
+        self.write("main.c", '#include "inc/n.h"\n#include <sub/m.h>\n'
+                   "#if __has_include(<sub/none.h>) || !__has_include(<sub/m.h>)\n#error\n"
+                   "#endif\nint main(void) { return N + M; }\n")
+        self.mount()
+        said = self.infer("gcc -Iinc -Iother -c main.c && gcc main.o -o prog")
+        self.assertIn("ran for real: gcc -Iinc", said)
+        self.run_in(self.dir, "./prog", code=9)
+
+    def test_the_answer_does_not_change_when_it_has_been_looked_into(self):
+        self.write("main.c", "#if __has_include(<n.h>)\n#include <n.h>\n#else\n#define N 3\n"
+                   "#endif\nint main(void) { return N; }\n")
+        self.mount()
+        for turn in range(2):
+            self.infer(f"gcc -Iinc -c main.c -o m{turn}.o && gcc m{turn}.o -o prog{turn}")
+            self.run_in(self.dir, f"./prog{turn}", code=7)
+            self.assertIn("n.h", os.listdir(os.path.join(self.dir, "inc")))
+
+    def test_a_source_in_it_is_compiled(self):
+        self.thunk("/bin/mkdir src && echo 'int main(void) { return 6; }' >src/a.c",
+                   "--output-dir", "src", outputs=(), tools=("/bin/mkdir",))
+        self.mount()
+        self.infer("gcc -c src/a.c -o a.o && gcc a.o -o prog")
+        self.run_in(self.dir, "./prog", code=6)
+
+    def test_a_library_in_it_is_found_before_one_elsewhere(self):
+        self.write("one.c", "int f(void) { return 1; }\n")
+        self.write("two.c", "int f(void) { return 8; }\n")
+        for source, archive in (("one", "other"), ("two", ".")):
+            self.run_in(self.dir, "gcc", "-c", source + ".c")
+            self.run_in(self.dir, "ar", "rcs", archive + "/libf.a", source + ".o")
+        self.thunk("/bin/mkdir libs && /bin/cp libf.a libs", "--output-dir", "libs",
+                   "-i", "libf.a", outputs=(), tools=("/bin/mkdir", "/bin/cp"))
+        self.write("main.c", "int f(void);\nint main(void) { return f(); }\n")
+        self.mount()
+        self.infer("gcc -c main.c && gcc main.o -o prog -Llibs -Lother -lf")
+        self.run_in(self.dir, "./prog", code=8)
+
+    def test_one_that_cannot_be_made_fails_the_compile_that_searches_it(self):
+        self.thunk("exit 3", "--output-dir", "bad", outputs=())
+        self.write("main.c", "#include <n.h>\nint main(void) { return N; }\n")
+        self.mount()
+        done = self.run_in(self.dir, case.GGFS, "infer", "--", "gcc", "-Ibad", "-Iother", "-c",
+                           "main.c", code=1)
+        self.assertIn("Remote I/O error", done.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.dir, "main.o")))
+
+
 if __name__ == "__main__":
     tap.main()

@@ -1,4 +1,5 @@
 /* The view: files behind a mountpoint, links, placeholders; closures of programs. */
+#include "engine/model/view_impl.h"
 #include "tests/unit/model/scene.h"
 
 static struct ref some_thunk(void)
@@ -170,6 +171,33 @@ static void placeholders_are_lazy_and_damaged_ones_an_error(void **state)
 	assert_error(view_look(v, damaged, &f, NULL, &err), -EBADMSG);
 	assert_null(f.real_path);
 	assert_int_equal(look(&s, "ordinary", NULL, NULL), VIEW_FILE);
+	view_free(v);
+	scene_end(&s);
+}
+
+static void what_is_in_a_lazy_directory_is_not_absent_but_unknown(void **state)
+{
+	(void)state;
+	struct scene s;
+	struct error err;
+	scene_begin(&s);
+	scoped_ref struct ref ref = some_thunk();
+	scene_lazy(&s, "inc", &ref);
+	scene_text(&s, "plain", "a file");
+	scene_link(&s, "way", "inc");
+	struct view *v = view_new(s.mounts, s.store, s.index);
+	struct view_file f = { 0 };
+	scoped_free char *below_file = in_tree(&s, "plain/x.h");
+	assert_ok(view_look(v, below_file, &f, NULL, &err));
+	assert_int_equal(f.kind, VIEW_ABSENT);
+	assert_false(view_passed_unmade(v));
+	static const char *const paths[] = { "inc/x.h", "inc/sub/x.h", "way/x.h", "inc/../x.h",
+		                             "inc/" };
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		scoped_free char *path = in_tree(&s, paths[i]);
+		assert_error(view_look(v, path, &f, NULL, &err), -ENODATA);
+	}
+	assert_true(view_passed_unmade(v));
 	view_free(v);
 	scene_end(&s);
 }
@@ -352,6 +380,7 @@ int main(void)
 		cmocka_unit_test(links_in_a_circle_are_absent),
 		cmocka_unit_test(names_longer_than_the_kernel_takes_are_absent),
 		cmocka_unit_test(placeholders_are_lazy_and_damaged_ones_an_error),
+		cmocka_unit_test(what_is_in_a_lazy_directory_is_not_absent_but_unknown),
 		cmocka_unit_test(inputs_are_blobs_of_the_store_or_refs),
 		cmocka_unit_test(a_blob_that_the_store_lost_is_put_again),
 		cmocka_unit_test(a_changed_file_is_another_blob),
