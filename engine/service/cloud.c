@@ -1,7 +1,6 @@
 #include "engine/service/cloud.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,7 +12,7 @@
 #include "objstore/far.h"
 #include "objstore/index.h"
 
-enum { PARTS_MAX = 3, TOKEN_BYTES_MAX = 16 << 10 };
+enum { PARTS_MAX = 3 };
 
 struct cloud {
 	struct store *store;
@@ -108,23 +107,10 @@ static int open_far(struct cloud *c, struct error *err)
 	return far_new(c->aws, c->store, &c->far_options, &c->far, err);
 }
 
-static int read_token(const char *path, char **out, struct error *err)
-{
-	scoped_buf struct buf text = BUF_INIT;
-	int r = read_file_at(AT_FDCWD, path, &text, TOKEN_BYTES_MAX, err);
-	if (r < 0)
-		return error_prefix(err, r, "http.token_file");
-	while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
-		text.data[--text.len] = '\0';
-	*out = buf_steal(&text, NULL);
-	return 0;
-}
-
 static int open_http(struct cloud *c, const struct remote_context *context, struct error *err)
 {
-	const char *file = setting(c, "http.token_file");
 	scoped_free char *token = NULL;
-	int r = file ? read_token(file, &token, err) : 0;
+	int r = settings_http_token(c->settings, &token, err);
 	if (r < 0)
 		return r;
 	struct http_engine_options options = { .url = setting(c, "http.url"), .token = token };
