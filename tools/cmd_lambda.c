@@ -58,65 +58,33 @@ static int package(const struct lambda_options *o)
 /* --- status ----------------------------------------------------------------------------------
  */
 
-static const char *text_of(const json_t *config, const char *name)
-{
-	const char *text = json_string_value(json_object_get(config, name));
-	return text ? text : "";
-}
-
-static json_int_t number_of(const json_t *config, const char *name)
-{
-	return json_integer_value(json_object_get(config, name));
-}
-
-/* How many of it may run at once: what is reserved for it, or what the account has left. */
-static int concurrency(struct lambda_session *s, json_int_t *out, bool *reserved, struct error *err)
-{
-	json_t *answer;
-	scoped_free char *path = xformat("/2019-09-30/functions/%s/concurrency", s->function);
-	int r = lambda_call(s, "GET", path, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	const json_t *value = json_object_get(answer, "ReservedConcurrentExecutions");
-	*reserved = json_is_integer(value);
-	*out = json_integer_value(value);
-	json_decref(answer);
-	if (*reserved)
-		return 0;
-	r = lambda_call(s, "GET", "/2016-08-19/account-settings/", NULL, &answer, err);
-	if (r < 0)
-		return r;
-	*out = number_of(json_object_get(answer, "AccountLimit"), "UnreservedConcurrentExecutions");
-	json_decref(answer);
-	return 0;
-}
-
 static void print_status(const struct lambda_session *s, const json_t *config, json_int_t limit,
                          const char *limit_text)
 {
 	const json_t *tmp = json_object_get(config, "EphemeralStorage");
 	const json_t *arch = json_array_get(json_object_get(config, "Architectures"), 0);
-	const char *worker = text_of(config, "Description");
+	const char *worker = lambda_text(config, "Description");
 	bool ours = strcmp(worker, "ggfs-worker " GGFS_VERSION) == 0;
-	printf("function     %s (%s)\n", s->function, text_of(config, "FunctionArn"));
+	printf("function     %s (%s)\n", s->function, lambda_text(config, "FunctionArn"));
 	printf("worker       %s%s\n", *worker ? worker : "not of ggfs lambda deploy",
 	       ours ? "" : ": not of this ggfs " GGFS_VERSION ", deploy it anew");
-	printf("state        %s, last update %s\n", text_of(config, "State"),
-	       text_of(config, "LastUpdateStatus"));
+	printf("state        %s, last update %s\n", lambda_text(config, "State"),
+	       lambda_text(config, "LastUpdateStatus"));
 	printf("memory       %lld MiB, /tmp %lld MiB, timeout %lld s, %s\n",
-	       (long long)number_of(config, "MemorySize"), (long long)number_of(tmp, "Size"),
-	       (long long)number_of(config, "Timeout"), arch ? json_string_value(arch) : "x86_64");
+	       (long long)lambda_number(config, "MemorySize"),
+	       (long long)lambda_number(tmp, "Size"), (long long)lambda_number(config, "Timeout"),
+	       arch ? json_string_value(arch) : "x86_64");
 	if (limit >= 0)
 		printf("concurrency  %lld, %s\n", (long long)limit, limit_text);
 	else
 		printf("concurrency  not known: %s\n", limit_text);
-	printf("role         %s\n", text_of(config, "Role"));
+	printf("role         %s\n", lambda_text(config, "Role"));
 }
 
 static int print_status_json(json_t *config, json_int_t limit)
 {
 	json_t *o = json_object();
-	const char *worker = text_of(config, "Description");
+	const char *worker = lambda_text(config, "Description");
 	bool ours = strcmp(worker, "ggfs-worker " GGFS_VERSION) == 0;
 	json_object_set(o, "configuration", config);
 	json_object_set_new(o, "ours", json_boolean(ours));
@@ -137,7 +105,7 @@ static int status(const struct lambda_options *o)
 	int r = lambda_session_open(o, &s, &err);
 	if (r == 0)
 		r = lambda_look(&s, &config, &err);
-	if (r == 0 && concurrency(&s, &limit, &reserved, &limit_err) < 0)
+	if (r == 0 && lambda_concurrency(&s, &limit, &reserved, &limit_err) < 0)
 		limit = -1;
 	if (r == 0 && o->json)
 		print_status_json(config, limit);

@@ -33,6 +33,9 @@ struct lambda_session {
 	struct aws_config *config;
 	struct aws *aws;
 	char *function, *region, *endpoint;
+	/* Of one call, to be changed by whoever cannot wait: 0: LAMBDA_TRIES; 0: no limit. */
+	unsigned tries;
+	int64_t whole_ms;
 };
 
 /* The settings alone: function and region, nothing that talks to anybody. */
@@ -42,13 +45,25 @@ int lambda_session_open(const struct lambda_options *o, struct lambda_session *s
                         struct error *err);
 void lambda_session_release(struct lambda_session *s);
 
-/* One call; path follows the endpoint ("/2015-03-31/functions/NAME"), body may be NULL. *out (may
- * be NULL) is the answer, to be given back. -ENOENT: Lambda knows no such function; -EEXIST: there
- * is one already; -EBUSY: it is being changed just now; -EACCES: not allowed; else -EIO. */
+/* One request, sent once, of which path, query and http are given; the path follows the endpoint's.
+ * What comes, also a refusal, is the caller's to judge and to release. -EINVAL: the endpoint is no
+ * URL; else response->code. */
+int lambda_ask(struct lambda_session *s, const struct aws_request *request,
+               struct http_response *response, struct error *err);
+/* One call; path follows the endpoint ("/2015-03-31/functions/NAME"), perhaps with a query, body
+ * may be NULL. *out (may be NULL) is the answer, to be given back. -ENOENT: Lambda knows no such
+ * function; -EEXIST: there is one already; -EBUSY: it is being changed just now; -EACCES: not
+ * allowed; else -EIO. */
 int lambda_call(struct lambda_session *s, const char *method, const char *path, const json_t *body,
                 json_t **out, struct error *err);
 /* The function's configuration. */
 int lambda_look(struct lambda_session *s, json_t **out, struct error *err);
+/* How many of it may run at once: what is reserved for it, or what the account has left. */
+int lambda_concurrency(struct lambda_session *s, json_int_t *out, bool *reserved,
+                       struct error *err);
+/* Of an object that Lambda answered with; "" and 0 where there is none. */
+const char *lambda_text(const json_t *object, const char *name);
+json_int_t lambda_number(const json_t *object, const char *name);
 
 /* --- packages (cmd_lambda_package.c, cmd_lambda_zip.c) ----------------------------------------
  */
@@ -64,6 +79,11 @@ void lambda_package_release(struct lambda_package *p);
 int lambda_package_make(const char *worker, struct lambda_package *out, struct error *err);
 /* A file that `ggfs lambda package` wrote. */
 int lambda_package_read(const char *path, struct lambda_package *out, struct error *err);
+
+/* What a program needs: its loader ("" when it is static), yours to free, and the absolute paths of
+ * its libraries, by name. */
+int lambda_program_needs(const char *program, char **loader, struct strv *libraries,
+                         struct error *err);
 
 struct zip;
 struct zip *zip_new(void);

@@ -132,22 +132,36 @@ static int split_endpoint(const char *endpoint, char **scheme, char **host, char
 	return 0;
 }
 
-int lambda_call(struct lambda_session *s, const char *method, const char *path, const json_t *body,
-                json_t **out, struct error *err)
+int lambda_ask(struct lambda_session *s, const struct aws_request *request,
+               struct http_response *response, struct error *err)
 {
-	static const char *const headers[] = { "Content-Type: application/json" };
 	scoped_free char *scheme = NULL, *host = NULL, *base = NULL;
 	int r = split_endpoint(s->endpoint, &scheme, &host, &base, err);
 	if (r < 0)
 		return r;
-	scoped_free char *whole = xformat("%s%s", base, path);
+	scoped_free char *path = xformat("%s%s", base, request->path);
+	struct aws_request whole = *request;
+	whole.service = "lambda";
+	whole.region = s->region;
+	whole.scheme = scheme;
+	whole.host = host;
+	whole.path = path;
+	r = aws_call(s->aws, &whole, response);
+	if (r < 0)
+		error_set(err, r, "%s", response->reason ? response->reason : strerror(-r));
+	return r;
+}
+
+int lambda_call(struct lambda_session *s, const char *method, const char *path, const json_t *body,
+                json_t **out, struct error *err)
+{
+	static const char *const headers[] = { "Content-Type: application/json" };
+	scoped_free char *plain = xstrndup(path, strcspn(path, "?"));
 	scoped_free char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	const char *query = strchr(path, '?');
 	struct aws_request request = {
-		.service = "lambda",
-		.region = s->region,
-		.scheme = scheme,
-		.host = host,
-		.path = whole,
+		.path = plain,
+		.query = query ? query + 1 : NULL,
 		.http = { .method = method,
 		          .headers = headers,
 		          .header_count = text ? 1 : 0,
@@ -155,22 +169,21 @@ int lambda_call(struct lambda_session *s, const char *method, const char *path, 
 		          .body_len = text ? strlen(text) : 0,
 		          .body_max = ANSWER_MAX,
 		          .connect_ms = CONNECT_MS,
-		          .stall_ms = STALL_MS },
+		          .stall_ms = STALL_MS,
+		          .whole_ms = s->whole_ms },
 	};
 	for (unsigned tries = 0;; tries++) {
 		struct http_response response = { 0 };
-		aws_call(s->aws, &request, &response);
-		if (tries + 1 < LAMBDA_TRIES && worth_another_try(&response)) {
+		int r = lambda_ask(s, &request, &response, err);
+		if (tries + 1 < (s->tries ? s->tries : LAMBDA_TRIES) &&
+		    worth_another_try(&response)) {
 			http_response_release(&response);
 			back_off(tries);
 			continue;
 		}
-		if (response.code < 0)
-			r = error_set(err, response.code, "%s",
-			              response.reason ? response.reason : strerror(-response.code));
-		else if (response.status >= 300)
+		if (r == 0 && response.status >= 300)
 			r = refused(&response, s->function, err);
-		else
+		else if (r == 0)
 			r = take_answer(&response, out, err);
 		http_response_release(&response);
 		return r;
@@ -181,4 +194,37 @@ int lambda_look(struct lambda_session *s, json_t **out, struct error *err)
 {
 	scoped_free char *path = xformat("/2015-03-31/functions/%s/configuration", s->function);
 	return lambda_call(s, "GET", path, NULL, out, err);
+}
+
+const char *lambda_text(const json_t *config, const char *name)
+{
+	const char *text = json_string_value(json_object_get(config, name));
+	return text ? text : "";
+}
+
+json_int_t lambda_number(const json_t *config, const char *name)
+{
+	return json_integer_value(json_object_get(config, name));
+}
+
+int lambda_concurrency(struct lambda_session *s, json_int_t *out, bool *reserved, struct error *err)
+{
+	json_t *answer;
+	scoped_free char *path = xformat("/2019-09-30/functions/%s/concurrency", s->function);
+	int r = lambda_call(s, "GET", path, NULL, &answer, err);
+	if (r < 0)
+		return r;
+	const json_t *value = json_object_get(answer, "ReservedConcurrentExecutions");
+	*reserved = json_is_integer(value);
+	*out = json_integer_value(value);
+	json_decref(answer);
+	if (*reserved)
+		return 0;
+	r = lambda_call(s, "GET", "/2016-08-19/account-settings/", NULL, &answer, err);
+	if (r < 0)
+		return r;
+	*out = lambda_number(json_object_get(answer, "AccountLimit"),
+	                     "UnreservedConcurrentExecutions");
+	json_decref(answer);
+	return 0;
 }

@@ -34,22 +34,17 @@ static char *sha256_base64(const struct buf *b)
 /* --- waiting ---------------------------------------------------------------------------------
  */
 
-static const char *text_of(const json_t *config, const char *name)
-{
-	const char *text = json_string_value(json_object_get(config, name));
-	return text ? text : "";
-}
-
 /* 1: ready; 0: not yet; or why it will never be. */
 static int is_ready(const json_t *config, struct error *err)
 {
-	const char *state = text_of(config, "State"), *update = text_of(config, "LastUpdateStatus");
+	const char *state = lambda_text(config, "State"),
+	           *update = lambda_text(config, "LastUpdateStatus");
 	if (strcmp(state, "Failed") == 0)
 		return error_set(err, -EIO, "the function cannot be made: %s",
-		                 text_of(config, "StateReason"));
+		                 lambda_text(config, "StateReason"));
 	if (strcmp(update, "Failed") == 0)
 		return error_set(err, -EIO, "the function cannot be updated: %s",
-		                 text_of(config, "LastUpdateStatusReason"));
+		                 lambda_text(config, "LastUpdateStatusReason"));
 	/* Inactive: nobody has called it for weeks; it wakes up by itself. */
 	bool there = !*state || strcmp(state, "Active") == 0 || strcmp(state, "Inactive") == 0;
 	return there && (!*update || strcmp(update, "Successful") == 0);
@@ -167,7 +162,7 @@ static int update_code(struct lambda_session *s, const struct lambda_package *p,
 {
 	const json_t *arch = json_array_get(json_object_get(*config, "Architectures"), 0);
 	scoped_free char *sha = sha256_base64(&p->zip);
-	if (strcmp(sha, text_of(*config, "CodeSha256")) == 0 &&
+	if (strcmp(sha, lambda_text(*config, "CodeSha256")) == 0 &&
 	    strcmp(arch ? json_string_value(arch) : "x86_64", p->arch) == 0) {
 		printf("%s: the code stands already\n", s->function);
 		return 0;

@@ -164,6 +164,19 @@ static int list_libraries(const char *loader, const char *worker, struct strv *o
 	return 0;
 }
 
+int lambda_program_needs(const char *program, char **loader, struct strv *libraries,
+                         struct error *err)
+{
+	const char *arch;
+	char interpreter[INTERPRETER_MAX];
+	int r = read_elf(program, &arch, interpreter, err);
+	if (r == 0 && *interpreter)
+		r = list_libraries(interpreter, program, libraries, err);
+	if (r == 0)
+		*loader = xstrdup(interpreter);
+	return r;
+}
+
 static int add_libraries(struct zip *z, const char *worker, const char *loader, struct error *err)
 {
 	scoped_strv struct strv libraries = STRV_INIT;
