@@ -57,9 +57,9 @@ extern const struct verb *const verbs[];
 extern int (*const verbs_placeholder)(int argc, char **argv);
 
 extern const struct verb verb_allow, verb_cancel, verb_cat, verb_config, verb_cost, verb_describe,
-        verb_doctor, verb_force, verb_graph, verb_hash, verb_infer, verb_init, verb_lambda,
-        verb_log, verb_mount, verb_mounts, verb_noforce, verb_retry, verb_service, verb_status,
-        verb_stop, verb_thunk, verb_umount, verb_why;
+        verb_doctor, verb_doctor_cloud, verb_force, verb_graph, verb_hash, verb_infer, verb_init,
+        verb_lambda, verb_log, verb_mount, verb_mounts, verb_noforce, verb_retry, verb_service,
+        verb_status, verb_stop, verb_thunk, verb_umount, verb_why;
 
 #define OPTION_STORE_HELP "the store; else the mount's, else $GGFS_STORE, else ~/.cache/ggfs"
 

@@ -1,6 +1,7 @@
 /*
  * Verdict: what an HTTP response, or the lack of one, means for the thunks that were sent. And
- * the report that Lambda appends to a function's log. Pure. Private to engine/remote/.
+ * the report that Lambda appends to a function's log. Pure. For engine/remote/, and for
+ * `ggfs doctor --cloud`, which judges as the engines do.
  *
  * Lambda: API reference, "Invoke"; error types of the runtime: developer guide, "Errors".
  * An HTTP worker: docs/format-worker.md.

@@ -32,12 +32,13 @@ MAY_INCLUDE = {
 PUBLIC = {
     "common": None,  # all of them: helpers for everybody
     "common/aws": ["client.h", "config.h", "sigv4.h"],
-    "objstore": ["digest.h", "far.h", "index.h", "manifest.h", "memo.h", "pack.h", "ref.h", "store.h"],
+    "objstore": ["digest.h", "far.h", "index.h", "manifest.h", "memo.h", "pack.h", "ref.h", "s3_judge.h", "s3_place.h",
+                 "store.h"],
     "engine": ["digest_map.h", "engine.h", "force.h", "lay_out.h", "placeholder.h", "price.h", "purse.h", "settings.h", "thunk.h", "yield.h"],
     "engine/model": ["infer.h", "view.h"],
     # What a worker, which lays out and runs functions too, shares with it.
     "engine/local": ["collect.h", "filter.h", "job.h", "plan.h", "toolchain.h", "weak.h", "world.h"],
-    "engine/remote": ["remote.h", "wire.h"],
+    "engine/remote": ["remote.h", "verdict.h", "wire.h"],
     "engine/worker": ["worker.h"],
     "engine/service": ["client.h", "link.h", "server.h", "wire.h"],
     "fs": ["mount.h"],
