@@ -1,9 +1,15 @@
 #!/usr/bin/python3
 """`ggfs doctor --cloud`: what it says of a cloud that works, and of each thing that does not."""
+import base64
 import contextlib
+import hashlib
+import http.server
+import json
 import os
 import subprocess
 import sys
+import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
@@ -11,7 +17,6 @@ import cloud  # noqa: E402
 from cloud import Cloud  # noqa: E402
 import lambda_local  # noqa: E402
 from place import Place, tools_directory  # noqa: E402
-import json  # noqa: E402
 import s3  # noqa: E402
 import tap  # noqa: E402
 
@@ -40,6 +45,159 @@ def look(place, code):
 
 def verdicts(found):
     return {subject: f["verdict"] for subject, f in found.items()}
+
+
+class FakeS3(http.server.ThreadingHTTPServer):
+    """Answers as AWS documents that S3 does, where the gateway does otherwise, and as faults say:
+    it looks at regions and checksums, not at signatures."""
+    REGION = "eu-west-3"
+
+    def __init__(self, *faults):
+        super().__init__(("127.0.0.1", 0), FakeS3Handler)
+        self.faults, self.objects = faults, {}
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class FakeS3Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(time.time() + 3600 * ("hour off" in self.server.faults))
+
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def refuse(self, status, code, more=""):
+        self.answer(status, f"<Error><Code>{code}</Code><Message>no</Message>{more}</Error>".encode())
+
+    def region_is_right(self):
+        if f"/{self.server.REGION}/s3/" in self.headers["Authorization"]:
+            return True
+        self.refuse(400, "AuthorizationHeaderMalformed", f"<Region>{self.server.REGION}</Region>")
+        return False
+
+    def do_GET(self):
+        faults, range_wanted = self.server.faults, self.headers["Range"]
+        if not self.region_is_right():
+            return
+        if "?" in self.path and "no list" not in faults:
+            self.answer(200, b"<ListBucketResult></ListBucketResult>")
+        elif self.path not in self.server.objects:
+            self.refuse(*((403, "AccessDenied") if "no list" in faults else (404, "NoSuchKey")))
+        else:
+            size, body = self.server.objects[self.path]
+            if "other bytes" in faults:
+                body = body[:-1] + bytes([body[-1] ^ 1])
+            meta = {} if "no metadata" in faults else {"x_amz_meta_ggfs_size": size}
+            if range_wanted and "no range" not in faults:
+                first, last = map(int, range_wanted[len("bytes="):].split("-"))
+                self.answer(206, body[first:last + 1], **meta)
+            else:
+                self.answer(200, body, **meta)
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        digest = hashlib.sha256(body)
+        checksum = self.headers["x-amz-checksum-sha256"]
+        if not self.region_is_right():
+            return
+        if "no condition" in self.server.faults and self.headers["If-None-Match"]:
+            self.refuse(501, "NotImplemented")
+        elif self.headers["If-None-Match"] and self.path in self.server.objects:
+            self.refuse(412, "PreconditionFailed")
+        elif self.headers["x-amz-content-sha256"] != digest.hexdigest() and "no hash" not in self.server.faults:
+            self.refuse(400, "XAmzContentSHA256Mismatch")
+        elif checksum and checksum != base64.b64encode(digest.digest()).decode():
+            self.refuse(400, "BadDigest")
+        else:
+            self.server.objects[self.path] = self.headers["x-amz-meta-ggfs-size"], body
+            self.answer(200)
+
+    def do_DELETE(self):
+        if "no delete" in self.server.faults:
+            self.refuse(403, "AccessDenied")
+            return
+        self.server.objects.pop(self.path, None)
+        self.answer(204)
+
+
+class AsAmazonDocuments(unittest.TestCase):
+    def far(self, *faults, region=FakeS3.REGION):
+        """What is said of the far store, and what is left in it."""
+        with Place() as p, FakeS3(*faults) as server:
+            p.env.update(HOME=p.base, AWS_ACCESS_KEY_ID="AKIATEST", AWS_SECRET_ACCESS_KEY="the secret",
+                         AWS_SESSION_TOKEN="the session's token", AWS_REGION=region,
+                         GGFS_FAR_URL="s3://bucket/prefix", GGFS_HTTP_URL="http://127.0.0.1:1",
+                         GGFS_FAR_ENDPOINT=f"http://127.0.0.1:{server.server_port}")
+            found = look(p, 1)  # for nobody is at the worker's address
+            self.assertEqual(found.pop("http")["verdict"], "failure")
+            return found, server.objects
+
+    def only(self, found, **expected):
+        """All is ok but these."""
+        bad = {subject.replace(" ", "_"): v for subject, v in verdicts(found).items() if v != "ok"}
+        self.assertEqual(bad, expected, found)
+
+    def test_regions_hashes_and_checksums_are_refused_and_nothing_is_left(self):
+        found, left = self.far()
+        self.assertEqual(verdicts(found), {subject: "ok" for subject in OF_FAR})
+        self.assertIn("refused: 400 AuthorizationHeaderMalformed", found["region"]["text"])
+        self.assertIn("refused, with 400", found["checksum"]["text"])
+        self.assertIn("with a session token", found["credentials"]["text"])
+        self.assertEqual(left, {})
+
+    def test_a_bucket_elsewhere_is_named_with_its_region(self):
+        found, left = self.far(region="us-west-2")
+        self.only(found, far_store="failure")
+        self.assertIn("region " + FakeS3.REGION, found["far store"]["text"])
+        self.assertEqual(left, {})
+
+    def test_a_clock_that_is_an_hour_off_is_a_warning(self):
+        found, _ = self.far("hour off")
+        self.only(found, clock="warning")
+        self.assertRegex(found["clock"]["text"], "^3(599|600|601) s behind")
+
+    def test_without_ListBucket_what_is_absent_is_forbidden(self):
+        found, left = self.far("no list")
+        self.only(found, far_store="warning", absent="failure")
+        self.assertIn("s3:ListBucket", found["absent"]["todo"])
+        self.assertEqual(left, {})
+
+    def test_without_DeleteObject_it_says_what_is_left(self):
+        found, left = self.far("no delete")
+        self.only(found, delete="warning")
+        self.assertEqual(len(left), 1)
+        self.assertIn(next(iter(left)).removeprefix("/bucket/"), found["delete"]["todo"])
+
+    def test_without_conditional_puts_it_goes_on(self):
+        found, left = self.far("no condition")
+        self.only(found, condition="warning")
+        self.assertEqual(left, {})
+
+    def test_a_service_that_believes_any_hash_is_a_warning_and_what_it_took_is_deleted(self):
+        found, left = self.far("no hash")
+        self.only(found, hash="warning")
+        self.assertEqual(left, {})
+
+    def test_wrong_bytes_lost_sizes_and_ignored_ranges_are_failures(self):
+        self.only(self.far("other bytes")[0], get="failure")
+        self.only(self.far("no metadata")[0], ask="failure")
+        self.only(self.far("no range")[0], ask="failure", range="failure")
 
 
 class NothingSetUp(unittest.TestCase):
