@@ -1,5 +1,6 @@
 #include "fs/lazy_xattr.h"
 
+#include <inttypes.h>
 #include <linux/limits.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@
 #define PREFIX "user.ggfs."
 
 static const char *const names[] = {
-	"state", "thunk", "output", "digest", "error", "stderr", "engine", "seconds", "cost_usd",
+	"state", "thunk",  "output", "digest",  "size",
+	"error", "stderr", "engine", "seconds", "cost_usd",
 };
 
 bool lazy_xattr_is_ours(const char *name)
@@ -29,6 +31,7 @@ struct facts {
 	bool looked;
 	struct ref ref;
 	struct digest object;
+	uint64_t size_bytes; /* of the object */
 	char *reason, *stderr_tail, *engine;
 	struct memo memo; /* of a thunk that is ready; else without a thunk */
 	bool has_memo;
@@ -69,6 +72,7 @@ static void facts_gather(struct fs *fs, struct inode *inode, struct facts *f)
 		f->state = lazy->state;
 		ref_copy(&f->ref, &lazy->ref);
 		f->object = lazy->object;
+		f->size_bytes = lazy->size_bytes;
 		f->reason = copy(lazy->reason);
 		f->stderr_tail = copy(lazy->stderr_tail);
 		f->engine = copy(lazy->engine);
@@ -110,12 +114,18 @@ static int output_value(const struct facts *f, struct buf *value)
 	return 0;
 }
 
-static int digest_value(const struct facts *f, struct buf *value)
+/* The digest of the bytes, or of the directory's list; or their size, which stat tells only of
+ * files. */
+static int object_value(const struct facts *f, bool size, struct buf *value)
 {
 	bool ready = f->looked && f->state == STATE_READY;
 	if (!ready && f->ref.kind == REF_THUNK)
 		return -ENODATA;
-	return text_value(digest_hex(ready ? &f->object : &f->ref.digest).text, value);
+	if (size)
+		buf_add_format(value, "%" PRIu64, ready ? f->size_bytes : f->ref.size_bytes);
+	else
+		buf_add_str(value, digest_hex(ready ? &f->object : &f->ref.digest).text);
+	return 0;
 }
 
 static int memo_value(const struct facts *f, const char *name, struct buf *value)
@@ -143,8 +153,8 @@ static int value_of(const struct facts *f, const char *name, struct buf *value)
 		return text_value(is_thunk ? digest_hex(&f->ref.digest).text : NULL, value);
 	if (strcmp(name, "output") == 0)
 		return output_value(f, value);
-	if (strcmp(name, "digest") == 0)
-		return digest_value(f, value);
+	if (strcmp(name, "digest") == 0 || strcmp(name, "size") == 0)
+		return object_value(f, name[0] == 's', value);
 	if (strcmp(name, "stderr") == 0)
 		return text_value(f->stderr_tail, value);
 	if (strcmp(name, "engine") == 0)

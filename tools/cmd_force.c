@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,6 +92,13 @@ static void note_result(struct forcing *f, const struct target *t, int code, con
 	json_array_append_new(f->results, o);
 }
 
+/* Opening a directory has the mount put what is in it in its place. */
+static int open_up(const struct target *t, struct error *err)
+{
+	scoped_fd int fd = open(t->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? error_errno(err, "cannot open %s", t->path) : 0;
+}
+
 /* What was forced takes its place; a directory's own unmade files go to again. */
 static void settle(struct forcing *f, const struct target *t, const struct client_force_result *r,
                    struct target_list *again)
@@ -98,13 +106,15 @@ static void settle(struct forcing *f, const struct target *t, const struct clien
 	struct error err = ERROR_INIT;
 	int code = r->code;
 	const char *reason = r->reason;
-	if (code == 0 && t->path && !t->in_mount) {
+	bool tree = r->ref.kind == REF_TREE;
+	if (code == 0 && t->path && !t->in_mount)
 		code = materialise(f->client, t, &r->ref, &err);
-		if (code == 0 && r->ref.kind == REF_TREE)
-			code = target_collect(t->path, again, &err);
-		if (code < 0)
-			reason = err.text;
-	}
+	else if (code == 0 && t->path && tree)
+		code = open_up(t, &err);
+	if (code == 0 && t->path && tree)
+		code = target_collect(t->path, again, &err);
+	if (r->code == 0 && code < 0)
+		reason = err.text;
 	note_result(f, t, code, reason, r);
 	if (f->options->show_stderr && r->memoised)
 		show_kept_stderr(f, t);
@@ -171,6 +181,8 @@ static int force_all(struct forcing *f, struct target_list *list, struct error *
 			        "still unmade files after %d rounds; run it again to go on",
 			        FORCE_ROUNDS_MAX);
 		int r = force_round(f, list, &again, err);
+		if (r == 0)
+			r = targets_expand(f->client, &again, err);
 		if (r < 0)
 			return r;
 		struct target_list done = *list;
@@ -292,9 +304,12 @@ const struct verb verb_force = {
 	        "files in and below it; the digest of a thunk, for its outputs. Files that are not "
 	        "lazy are\n"
 	        "passed over.\n\n"
-	        "In a mount nothing changes but that the files are ready. Outside a mount each "
-	        "placeholder\n"
-	        "is replaced by the real file, with the placeholder's mode and time.\n\n"
+	        "In a mount nothing changes but that the files are ready, those in lazy "
+	        "directories "
+	        "too.\n"
+	        "Outside a mount each placeholder is replaced by the real file, with the "
+	        "placeholder's mode\n"
+	        "and time.\n\n"
 	        "On a terminal a line tells how many thunks are queued, running, done and failed; "
 	        "else\n"
 	        "there is one line for each that ran. Warnings of functions are printed, each line "

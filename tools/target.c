@@ -50,6 +50,7 @@ static void ask_mount(const char *path, struct target *t)
 	scoped_free char *thunk = xattr_text(path, "user.ggfs.thunk");
 	scoped_free char *output = xattr_text(path, "user.ggfs.output");
 	scoped_free char *digest = thunk ? NULL : xattr_text(path, "user.ggfs.digest");
+	scoped_free char *size = digest ? xattr_text(path, "user.ggfs.size") : NULL;
 	scoped_free char *trouble = xattr_text(path, "user.ggfs.error");
 	if (thunk && output && digest_parse(thunk, strlen(thunk), &t->ref.digest)) {
 		t->lazy = true;
@@ -58,7 +59,7 @@ static void ask_mount(const char *path, struct target *t)
 	} else if (digest && digest_parse(digest, strlen(digest), &t->ref.digest)) {
 		t->lazy = true;
 		t->ref.kind = S_ISDIR(t->st.st_mode) ? REF_TREE : REF_BLOB;
-		t->ref.size_bytes = (uint64_t)t->st.st_size;
+		t->ref.size_bytes = size ? strtoull(size, NULL, 10) : (uint64_t)t->st.st_size;
 	} else {
 		t->trouble = steal(&trouble);
 	}
@@ -182,7 +183,8 @@ int target_collect(const char *text, struct target_list *list, struct error *err
 		return error_errno(err, "%s", text);
 	if (S_ISDIR(st.st_mode))
 		return collect_below(text, list, err);
-	/* A link that was named is followed: the file it leads to is meant, and replaced if need be. */
+	/* A link that was named is followed: the file it leads to is meant, and replaced if need
+	 * be. */
 	struct stat own;
 	bool is_link = lstat(text, &own) == 0 && S_ISLNK(own.st_mode);
 	scoped_free char *resolved = is_link ? realpath(text, NULL) : NULL;

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """mount, umount, mounts; verbs on files of a mount; first reads."""
 import errno
+import hashlib
 import os
 
 import case
@@ -54,6 +55,44 @@ class Verbs(case.Case):
         self.assertEqual((before.st_ino, before.st_mtime_ns), (after.st_ino, after.st_mtime_ns))
         self.assertEqual(self.json("status")["ready"], 1)
         self.assertEqual(after.st_size, 3)
+
+    def put(self, data):
+        name = hashlib.blake2b(data, digest_size=32).hexdigest()
+        path = self.p("store", "objects", name[:2], name[2:])
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(data)
+        return f"{name} {len(data)}"
+
+    def nested(self):
+        """d/: a file, a file in a directory, a lazy directory in/ with a file."""
+        inner = self.thunk("/bin/mkdir in && echo deep >in/deep", "--output-dir", "in", outputs=(),
+                           placeholders=False, tools=("/bin/mkdir",))
+        listed = self.put(f"ggfs-manifest 1\nfile 0644 blob {self.put(b'a')} a\n"
+                          f"file 0644 thunk {inner} in in\n"
+                          f"file 0644 blob {self.put(b'b')} sub/b\n".encode())
+        text = f"#!/usr/bin/env ggfs-force\nggfs-placeholder 1\ntree {listed}\n"
+        self.write("d", text + (case.PLACEHOLDER_SIZE - len(text) - 1) * " " + "\n")
+
+    def test_force_of_a_lazy_directory_in_a_mount_goes_on_to_all_that_is_in_it(self):
+        self.nested()
+        self.mount()
+        before = os.stat(os.path.join(self.dir, "d"))
+        report = self.json("force", "d")
+        self.assertEqual((report["failed"], report["ready"]), (0, 5))
+        self.assertEqual(self.json("status")["unforced"], 0)
+        after = os.stat(os.path.join(self.dir, "d"))
+        self.assertEqual((before.st_ino, before.st_mtime_ns), (after.st_ino, after.st_mtime_ns))
+        self.assertEqual([self.read(f) for f in ("d/a", "d/sub/b", "d/in/deep")],
+                         ["a", "b", "deep\n"])
+        again = self.json("force", ".")
+        self.assertEqual((again["failed"], again["memoised"]), (0, again["ready"]))
+
+    def test_force_goes_on_outside_of_a_mount_just_so(self):
+        self.nested()
+        self.assertEqual(self.json("force", "d")["failed"], 0)
+        self.assertEqual([self.read(f) for f in ("d/a", "d/sub/b", "d/in/deep")],
+                         ["a", "b", "deep\n"])
 
     def test_why_describe_and_retry_of_a_read_that_failed(self):
         thunk = self.thunk("echo broken >&2; exit 4")

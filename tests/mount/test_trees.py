@@ -226,7 +226,11 @@ class Directory(Case):
         self.fails(errno.EPERM, os.setxattr, self.p("d"), "user.ggfs.state", b"x")
         self.mount.ready_directory(thunk, TREE)
         self.assertEqual(xattr(self.p("d"), "state"), "ready")
-        self.assertEqual(xattr(self.p("d"), "digest"), self.mount.manifest(TREE)[0])
+        listed, size = self.mount.manifest(TREE)
+        self.assertEqual((xattr(self.p("d"), "digest"), xattr(self.p("d"), "size")),
+                         (listed, str(size)))
+        self.mount.write_placeholder("t", f"tree {listed} {size}")
+        self.assertEqual(xattr(self.p("t"), "size"), str(size))
         os.listdir(self.p("d"))
         self.fails(errno.ENODATA, xattr, self.p("d"), "thunk")
         self.assertEqual([n for n in os.listxattr(self.p("d")) if n.startswith("user.ggfs")], [])
