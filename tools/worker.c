@@ -15,8 +15,9 @@ enum { TOKEN_BYTES_MAX = 4096, STATUS_USAGE = 2 };
 
 static const char usage[] =
         "usage: ggfs-worker serve [--port N] [--address A] [--jobs N] [--cache DIR]\n"
-        "                         [--cache-bytes N] [--token-file FILE | --anonymous]\n"
-        "                         [--far URL]\n"
+        "                         [--cache-bytes N] [--far URL]\n"
+        "                         --token-file FILE | --audience A | --anonymous\n"
+        "                         [--issuer URL] [--allow-email E] [--allow-subject S]\n"
         "       ggfs-worker run [--cache DIR] [--far URL]   one request on standard input\n"
         "       ggfs-worker --version\n"
         "\n"
@@ -28,6 +29,10 @@ static const char usage[] =
         "  --cache DIR        what is kept between requests (/tmp/ggfs-worker)\n"
         "  --cache-bytes N    of it (three quarters of the file system)\n"
         "  --token-file FILE  the bearer token clients must have ($GGFS_WORKER_TOKEN)\n"
+        "  --audience A       likewise OIDC's ID tokens for this audience\n"
+        "  --issuer URL       of this issuer (https://accounts.google.com)\n"
+        "  --allow-email E    of this verified email address alone\n"
+        "  --allow-subject S  of this subject alone\n"
         "  --anonymous        whoever reaches the port may run programs here\n"
         "  --far URL          the only far store a request may name\n";
 
@@ -90,6 +95,18 @@ static int take_option(struct worker_settings *s, int option, const char *value)
 	case 'A':
 		s->anonymous = true;
 		return 0;
+	case 'u':
+		s->audience = value;
+		return *value ? 0 : -EINVAL;
+	case 'i':
+		s->issuer = value;
+		return 0;
+	case 'e':
+		s->email = value;
+		return 0;
+	case 's':
+		s->subject = value;
+		return 0;
 	default:
 		return -EINVAL;
 	}
@@ -106,6 +123,10 @@ static int parse(int argc, char **argv, struct worker_settings *s)
 		{ "far", required_argument, NULL, 'f' },
 		{ "token-file", required_argument, NULL, 't' },
 		{ "anonymous", no_argument, NULL, 'A' },
+		{ "audience", required_argument, NULL, 'u' },
+		{ "issuer", required_argument, NULL, 'i' },
+		{ "allow-email", required_argument, NULL, 'e' },
+		{ "allow-subject", required_argument, NULL, 's' },
 		{ 0 },
 	};
 	const char *port = getenv("PORT"), *token = getenv("GGFS_WORKER_TOKEN");
@@ -116,6 +137,9 @@ static int parse(int argc, char **argv, struct worker_settings *s)
 	for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;)
 		if (take_option(s, c, optarg) < 0)
 			return -EINVAL;
+	/* What narrows ID tokens down would be void without them. */
+	if (!s->audience && (s->issuer || s->email || s->subject))
+		return -EINVAL;
 	return optind == argc ? 0 : -EINVAL;
 }
 
@@ -127,17 +151,26 @@ static void hide_from_functions(void)
 		log_warning("cannot hide from the functions that are run: %s", strerror(errno));
 }
 
+int worker_net_new(struct net **net, struct aws_config **config, struct error *err)
+{
+	int r = aws_config_load(&(struct aws_config_options){ 0 }, config, err);
+	if (r < 0)
+		return r;
+	const struct http_options http = {
+		.connections_max = 4 * WORKER_FETCHES_MAX,
+		.ca_bundle = aws_config_get(*config, "ca_bundle", NULL),
+	};
+	return net_new(&http, net, err);
+}
+
 int worker_self_init(const struct worker_settings *s, struct worker_self *out, struct error *err)
 {
-	const struct http_options http = { .connections_max = 4 * WORKER_FETCHES_MAX };
 	*out = (struct worker_self){ 0 };
 	/* Its children are functions and what watches over them; or a credential_process, which is
 	 * started again when it was ended with them. */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		log_warning("cannot become a subreaper: %s", strerror(errno));
-	int r = net_new(&http, &out->net, err);
-	if (r == 0)
-		r = aws_config_load(&(struct aws_config_options){ 0 }, &out->config, err);
+	int r = worker_net_new(&out->net, &out->config, err);
 	if (r == 0)
 		r = aws_new(out->net, out->config, &out->aws, err);
 	if (r == 0) {
@@ -175,8 +208,8 @@ int worker_run(const struct worker_settings *s)
 		fprintf(stderr, "ggfs-worker: %s\n", error_text(&err));
 		return 1;
 	}
-	worker_handle(self.worker, request.data ? request.data : "", request.len, 0,
-	              REMOTE_HTTP_BYTES_MAX, &answer);
+	const struct worker_limits limits = { .answer_max = REMOTE_HTTP_BYTES_MAX };
+	worker_handle(self.worker, request.data ? request.data : "", request.len, &limits, &answer);
 	worker_self_release(&self);
 	buf_add_char(&answer, '\n');
 	return write_full(STDOUT_FILENO, answer.data, answer.len) < 0;

@@ -11,6 +11,7 @@
 enum {
 	WORKER_JOBS_MAX = 1024,
 	WORKER_REQUEST_MS_MAX = 24 * 3600 * 1000, /* over which a request names no deadline */
+	WORKER_LATE_MS = 1000, /* a request that came so long ago has not all of its time */
 };
 
 struct worker_settings {
@@ -22,7 +23,13 @@ struct worker_settings {
 	unsigned jobs;
 	char *token;    /* serve: bearer token; NULL: none */
 	bool anonymous; /* serve: without a token everybody may ask */
+	/* serve: whose ID tokens are taken, for which audience (NULL: none are), and of whom alone
+	 * (NULL: all). */
+	const char *issuer, *audience, *email, *subject;
 };
+
+/* The network as the AWS configuration has it, certificates included. */
+int worker_net_new(struct net **net, struct aws_config **config, struct error *err);
 
 /* A worker with its network and credentials. */
 struct worker_self {
@@ -48,7 +55,7 @@ enum { WORKER_JOB_SOCKET = 3 };
 /* Before the bytes of a request, and before those of an answer. Both ends are one build. */
 struct worker_frame {
 	uint64_t len;
-	int64_t left_ms; /* request: until the deadline; 0: none */
+	int64_t began_ms, deadline_ms; /* of a request, on now_ms()'s clock; no deadline: 0 */
 	uint64_t answer_max;
 };
 

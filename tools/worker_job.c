@@ -49,9 +49,12 @@ static int serve(struct worker *w)
 		if (r < 0)
 			return r == -EPIPE ? 0 : r; /* the pool is gone, and so are we */
 		buf_reset(&answer);
-		worker_handle(w, request.data, request.len,
-		              frame.left_ms ? now_ms() + frame.left_ms : 0,
-		              (size_t)frame.answer_max, &answer);
+		const struct worker_limits limits = {
+			.deadline_ms = frame.deadline_ms,
+			.late = now_ms() - frame.began_ms > WORKER_LATE_MS,
+			.answer_max = (size_t)frame.answer_max,
+		};
+		worker_handle(w, request.data, request.len, &limits, &answer);
 		frame = (struct worker_frame){ .len = answer.len };
 		r = worker_frame_send(WORKER_JOB_SOCKET, &frame, answer.data);
 		if (r < 0)

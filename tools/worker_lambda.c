@@ -13,7 +13,9 @@ enum {
 
 struct lambda {
 	struct net *net;
-	char *base; /* http://HOST:PORT/2018-06-01/runtime */
+	/* http://HOST:PORT/2018-06-01/runtime; never by a proxy, which the function may have
+	 * for the rest. */
+	char *base;
 };
 
 static int post(const struct lambda *l, const char *what, const char *error_type, const void *body,
@@ -30,6 +32,7 @@ static int post(const struct lambda *l, const char *what, const char *error_type
 		                              .header_count = error_type ? 2 : 1,
 		                              .body = body,
 		                              .body_len = len,
+		                              .direct = true,
 		                              .whole_ms = ANSWER_MS_MAX };
 	int r = net_call(l->net, &request, &response);
 	if (r < 0)
@@ -67,8 +70,9 @@ static int answer(const struct lambda *l, struct worker *w, const struct http_re
 	const struct buf *body = &invocation->body;
 	scoped_free char *response = xformat("invocation/%s/response", id);
 	scoped_free char *error = xformat("invocation/%s/error", id);
-	worker_handle(w, body->data ? body->data : "", body->len, deadline_of(invocation),
-	              REMOTE_BYTES_MAX, &out);
+	const struct worker_limits limits = { .deadline_ms = deadline_of(invocation),
+		                              .answer_max = REMOTE_BYTES_MAX };
+	worker_handle(w, body->data ? body->data : "", body->len, &limits, &out);
 	int r = post(l, response, NULL, out.data, out.len);
 	if (r == -EPROTO)
 		post_error(l, error, "the answer was not taken");
@@ -88,9 +92,9 @@ static int handle_next(const struct lambda *l, struct worker *w)
 	struct http_response response = { 0 };
 	scoped_free char *url = xformat("%s/invocation/next", l->base);
 	/* No limit: it answers when there is something to do, and Lambda freezes who waits. */
-	const struct http_request request = { .method = "GET",
-		                              .url = url,
-		                              .body_max = REMOTE_HTTP_BYTES_MAX };
+	const struct http_request request = {
+		.method = "GET", .url = url, .body_max = REMOTE_HTTP_BYTES_MAX, .direct = true
+	};
 	int r = net_call(l->net, &request, &response);
 	const char *id = r == 0 ? http_header(&response, "lambda-runtime-aws-request-id") : NULL;
 	if (r < 0)

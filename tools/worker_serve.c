@@ -10,6 +10,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "tools/worker.h"
+#include "tools/worker_oidc.h"
 
 enum {
 	CONNECTIONS_PER_JOB = 4, /* kept-alive ones of several clients, and health checks */
@@ -20,11 +21,15 @@ enum {
 struct server {
 	const struct worker_settings *settings;
 	struct worker_pool *pool;
+	struct net *net; /* for the issuer of ID tokens, as the rest; NULL without an audience */
+	struct aws_config *config;
+	struct oidc *oidc;
 };
 
 /* A request as it comes in. */
 struct incoming {
 	struct buf body;
+	int64_t began_ms;
 	bool too_large;
 };
 
@@ -49,16 +54,28 @@ static enum MHD_Result reply_text(struct MHD_Connection *c, unsigned status, con
 }
 
 /* In constant time, whatever was sent. */
-static bool is_allowed(const struct server *s, struct MHD_Connection *c)
+static bool is_token(const char *token, const char *sent)
+{
+	size_t len = strlen(token);
+	return strlen(sent) == len && CRYPTO_memcmp(sent, token, len) == 0;
+}
+
+/* 0: let in; else the status to answer with, and why in err. */
+static unsigned refuse(const struct server *s, struct MHD_Connection *c, struct error *err)
 {
 	const char *token = s->settings->token;
 	const char *sent = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
-	if (!token)
-		return s->settings->anonymous;
-	if (!sent || strncasecmp(sent, "Bearer ", 7) != 0)
-		return false;
-	size_t len = strlen(token);
-	return strlen(sent + 7) == len && CRYPTO_memcmp(sent + 7, token, len) == 0;
+	if (!token && !s->oidc && s->settings->anonymous)
+		return 0;
+	if (!sent || strncasecmp(sent, "Bearer ", 7) != 0) {
+		error_set(err, -EACCES, "no token");
+		return MHD_HTTP_UNAUTHORIZED;
+	}
+	sent += 7;
+	if (token && is_token(token, sent))
+		return 0;
+	int r = s->oidc ? oidc_check(s->oidc, sent, err) : error_set(err, -EACCES, "another token");
+	return r == 0 ? 0 : r == -EAGAIN ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_UNAUTHORIZED;
 }
 
 static enum MHD_Result run(const struct server *s, struct MHD_Connection *c,
@@ -66,12 +83,14 @@ static enum MHD_Result run(const struct server *s, struct MHD_Connection *c,
 {
 	scoped_buf struct buf answer = BUF_INIT;
 	struct error err = ERROR_INIT;
-	const char *left = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Ggfs-Timeout-Ms");
-	struct worker_frame frame = { .len = in->body.len, .answer_max = REMOTE_HTTP_BYTES_MAX };
-	if (left)
-		frame.left_ms = strtoll(left, NULL, 10);
-	if (frame.left_ms < 0 || frame.left_ms > WORKER_REQUEST_MS_MAX)
-		frame.left_ms = 0;
+	const char *text = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Ggfs-Timeout-Ms");
+	long long timeout_ms = text ? strtoll(text, NULL, 10) : 0;
+	struct worker_frame frame = { .len = in->body.len,
+		                      .began_ms = in->began_ms,
+		                      .answer_max = REMOTE_HTTP_BYTES_MAX };
+	/* From when the request began to come in: its own way and its wait for a job count. */
+	if (timeout_ms > 0 && timeout_ms <= WORKER_REQUEST_MS_MAX)
+		frame.deadline_ms = in->began_ms + timeout_ms;
 	int r = worker_pool_call(s->pool, &frame, in->body.data ? in->body.data : "", &answer,
 	                         &err);
 	if (r == 0)
@@ -108,9 +127,13 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *u
 			return reply_text(c, MHD_HTTP_NOT_FOUND, "POST / is what there is\n");
 		if (strcmp(method, "POST") != 0)
 			return reply_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, "POST\n");
-		if (!is_allowed(s, c))
-			return reply_text(c, MHD_HTTP_UNAUTHORIZED, "no token, or another\n");
-		*state = xcalloc(1, sizeof(*in));
+		struct error err = ERROR_INIT;
+		unsigned refusal = refuse(s, c, &err);
+		if (refusal)
+			return reply_text(c, refusal, error_text(&err));
+		in = xcalloc(1, sizeof(*in));
+		in->began_ms = now_ms();
+		*state = in;
 		return MHD_YES;
 	}
 	if (*len > 0)
@@ -180,15 +203,36 @@ static int serve_until(struct server *s, const sigset_t *ends)
 	return 0;
 }
 
+static int start_oidc(struct server *s, struct error *err)
+{
+	const struct worker_settings *settings = s->settings;
+	const struct jwt_policy policy = {
+		.issuer = settings->issuer ? settings->issuer : OIDC_ISSUER_GOOGLE,
+		.audience = settings->audience,
+		.email = settings->email,
+		.subject = settings->subject,
+	};
+	int r = settings->audience ? worker_net_new(&s->net, &s->config, err) : 0;
+	return settings->audience && r == 0 ? oidc_new(s->net, &policy, &s->oidc, err) : r;
+}
+
+static void release(struct server *s)
+{
+	worker_pool_free(s->pool);
+	oidc_free(s->oidc);
+	net_free(s->net);
+	aws_config_free(s->config);
+}
+
 int worker_serve(const struct worker_settings *settings)
 {
 	struct worker_settings own = *settings;
 	struct server s = { .settings = &own };
 	struct error err = ERROR_INIT;
 	sigset_t ends;
-	if (!own.token && !own.anonymous) {
+	if (!own.token && !own.audience && !own.anonymous) {
 		fprintf(stderr, "ggfs-worker: whoever reaches the port could run programs here: "
-		                "--token-file, or --anonymous\n");
+		                "--token-file, --audience, or --anonymous\n");
 		return 2;
 	}
 	if (own.jobs == 0)
@@ -200,11 +244,11 @@ int worker_serve(const struct worker_settings *settings)
 	sigaddset(&ends, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	if (worker_pool_new(&own, &s.pool, &err) < 0) {
+	int status = 1;
+	if (start_oidc(&s, &err) < 0 || worker_pool_new(&own, &s.pool, &err) < 0)
 		fprintf(stderr, "ggfs-worker: %s\n", error_text(&err));
-		return 1;
-	}
-	int status = serve_until(&s, &ends);
-	worker_pool_free(s.pool);
+	else
+		status = serve_until(&s, &ends);
+	release(&s);
 	return status;
 }

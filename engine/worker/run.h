@@ -23,7 +23,7 @@ struct run_place {
 	const struct remote_pack *packs; /* of the request */
 	size_t pack_count;
 	int64_t deadline_ms; /* of the request, on now_ms()'s clock; 0: none */
-	bool first;          /* of the request: a longer time is not to be had here */
+	bool first;          /* of the request, and in time: a longer one is not to be had here */
 	bool full;           /* blobs of the request found no room */
 };
 

@@ -86,7 +86,7 @@ static void add_far_usage(const struct far_usage *before, const struct far_usage
 }
 
 static void run_one(struct worker *w, const struct remote_request *request, size_t index,
-                    int64_t deadline_ms, bool full, struct answer *a)
+                    const struct worker_limits *limits, bool full, struct answer *a)
 {
 	struct remote_result result = { 0 };
 	struct run_made made = { 0 };
@@ -96,8 +96,8 @@ static void run_one(struct worker *w, const struct remote_request *request, size
 		                         .fetch = w->fetch,
 		                         .packs = request->packs,
 		                         .pack_count = request->pack_count,
-		                         .deadline_ms = deadline_ms,
-		                         .first = index == 0,
+		                         .deadline_ms = limits->deadline_ms,
+		                         .first = index == 0 && !limits->late,
 		                         .full = full };
 	fetch_usage(w->fetch, &before);
 	run_thunk_at(&place, &request->thunks[index], &result, &made);
@@ -111,8 +111,8 @@ static void run_one(struct worker *w, const struct remote_request *request, size
 	run_made_release(&made);
 }
 
-static void handle(struct worker *w, const struct remote_request *request, int64_t deadline_ms,
-                   size_t answer_max, struct buf *out)
+static void handle(struct worker *w, const struct remote_request *request,
+                   const struct worker_limits *limits, struct buf *out)
 {
 	struct answer a;
 	struct error err = ERROR_INIT;
@@ -122,18 +122,18 @@ static void handle(struct worker *w, const struct remote_request *request, int64
 		return;
 	}
 	bool full = !keep_blobs(w, request);
-	answer_init(&a, request->thunk_count, answer_max);
+	answer_init(&a, request->thunk_count, limits->answer_max);
 	begin_answer(w, &a);
 	for (size_t i = 0; i < request->thunk_count; i++)
-		run_one(w, request, i, deadline_ms, full, &a);
+		run_one(w, request, i, limits, full, &a);
 	remote_answer_encode(&a.wire, out);
 	answer_release(&a);
 	cache_unpin(w->cache);
 	cache_make_room(w->cache, 0);
 }
 
-void worker_handle(struct worker *w, const char *request, size_t len, int64_t deadline_ms,
-                   size_t answer_max, struct buf *answer)
+void worker_handle(struct worker *w, const char *request, size_t len,
+                   const struct worker_limits *limits, struct buf *answer)
 {
 	struct remote_request decoded = { 0 };
 	struct error err = ERROR_INIT;
@@ -145,7 +145,7 @@ void worker_handle(struct worker *w, const char *request, size_t len, int64_t de
 	} else if (r < 0) {
 		decline(w, false, error_text(&err), answer);
 	} else {
-		handle(w, &decoded, deadline_ms, answer_max, answer);
+		handle(w, &decoded, limits, answer);
 	}
 	remote_request_release(&decoded);
 }

@@ -36,9 +36,15 @@ struct worker_options {
 int worker_new(const struct worker_options *options, struct worker **out, struct error *err);
 void worker_free(struct worker *w);
 
+struct worker_limits {
+	int64_t deadline_ms; /* of the answer, on now_ms()'s clock; 0: none */
+	bool late; /* some of the request's time had gone by: another would have more of it */
+	size_t answer_max; /* bytes */
+};
+
 /* Runs a request and appends the answer, whatever it is: what cannot be understood gets an answer
- * with no results and a reason. deadline_ms: on now_ms()'s clock; 0: none. answer_max: bytes. */
-void worker_handle(struct worker *w, const char *request, size_t len, int64_t deadline_ms,
-                   size_t answer_max, struct buf *answer);
+ * with no results and a reason. */
+void worker_handle(struct worker *w, const char *request, size_t len,
+                   const struct worker_limits *limits, struct buf *answer);
 
 #endif

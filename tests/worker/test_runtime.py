@@ -101,6 +101,13 @@ class Runtime(unittest.TestCase):
             self.assertEqual(answer["worker"], "2026/[1]abc")
             self.assertIn("engine lambda\n", answer["results"][0]["memo"])
 
+    def test_a_proxy_is_not_asked_for_the_runtime_api(self):
+        proxy = "http://127.0.0.1:1"  # nobody listens there
+        self.start(http_proxy=proxy, https_proxy=proxy, ALL_PROXY=proxy)
+        path, _, body = self.invoke(self.world.request(self.world.sh("echo made >out")))
+        self.assertEqual(path, "/2018-06-01/runtime/invocation/id-1/response")
+        self.assertEqual(output(json.loads(body)), b"made\n")
+
     def test_the_answer_comes_before_the_deadline(self):
         self.start()
         self.invoke(self.world.request(self.world.sh("echo >out")))

@@ -153,6 +153,21 @@ class Serve(unittest.TestCase):
         self.assertLess(time.monotonic() - begin, DEADLINE_S)
         self.assertEqual(answer["results"][0]["outcome"], "refused")
 
+    def test_the_time_that_a_request_waits_for_a_job_counts(self):
+        self.start("--jobs", "1")
+        self.run_thunks(self.world.sh("echo >out"))
+        asking = threading.Thread(target=lambda: self.run_thunks(self.world.sh("echo; sleep 3; echo >out")))
+        asking.start()
+        limit = time.monotonic() + DEADLINE_S
+        while not leftovers("echo; sleep 3") and time.monotonic() < limit:
+            time.sleep(0.01)
+        begin = time.monotonic()
+        answer = self.run_thunks(self.world.sh("sleep 1000"), headers={"Ggfs-Timeout-Ms": "5000"})
+        self.assertLess(time.monotonic() - begin, 5)
+        # Another worker would have the time that this one did not.
+        self.assertEqual(answer["results"][0]["outcome"], "lost")
+        asking.join()
+
     def test_one_bad_thunk_after_another_harms_none(self):
         self.start("--jobs", "1")
         w = self.world

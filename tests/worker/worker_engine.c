@@ -53,7 +53,8 @@ static void run(struct worker_engine *e, struct engine_ticket *t)
 		                          .far_path_style = -1,
 		                          .keep_results = true };
 	remote_request_encode(&request, &text);
-	worker_handle(e->worker, text.data, text.len, 0, REMOTE_BYTES_MAX, &out);
+	const struct worker_limits limits = { .answer_max = REMOTE_BYTES_MAX };
+	worker_handle(e->worker, text.data, text.len, &limits, &out);
 	if (remote_answer_decode(out.data, out.len, &answer, &err) < 0) {
 		fprintf(stderr, "worker's answer: %s\n", error_text(&err));
 		abort();

@@ -249,10 +249,11 @@ static void nonsense_is_answered_too(void **state)
 	struct fixture *f = *state;
 	struct error err;
 	static const char *const texts[] = { "", "{}", "nonsense", "{\"protocol\":1}" };
+	const struct worker_limits limits = { .answer_max = REMOTE_BYTES_MAX };
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
 		scoped_buf struct buf out = BUF_INIT;
 		struct remote_answer answer = { 0 };
-		worker_handle(f->worker, texts[i], strlen(texts[i]), 0, REMOTE_BYTES_MAX, &out);
+		worker_handle(f->worker, texts[i], strlen(texts[i]), &limits, &out);
 		assert_ok(remote_answer_decode(out.data, out.len, &answer, &err));
 		assert_int_equal(answer.result_count, 0);
 		assert_non_null(answer.reason);

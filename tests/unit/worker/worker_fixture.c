@@ -130,7 +130,9 @@ void fixture_run(struct fixture *f, const struct digest *thunks, size_t count, i
 	remote_request_encode(r, &text);
 	remote_answer_release(&f->answer);
 	buf_reset(&f->text);
-	worker_handle(f->worker, text.data, text.len, deadline_ms, REMOTE_BYTES_MAX, &f->text);
+	const struct worker_limits limits = { .deadline_ms = deadline_ms,
+		                              .answer_max = REMOTE_BYTES_MAX };
+	worker_handle(f->worker, text.data, text.len, &limits, &f->text);
 	assert_true(f->text.len <= REMOTE_BYTES_MAX);
 	assert_ok(remote_answer_decode(f->text.data, f->text.len, &f->answer, &err));
 	for (size_t i = 0; i < f->answer.result_count; i++)
