@@ -25,6 +25,7 @@ const struct setting settings_known[] = {
 	{ "lambda.region", "", "its region, where it is not that of the AWS profile" },
 	{ "http.url", "", "URL of a worker, for the engine http" },
 	{ "http.token_file", "", "file with the bearer token for it" },
+	{ "http.audience", "", "else Google's ID token for this audience" },
 	{ "aws.profile", "", "profile of the AWS configuration" },
 	{ "prices", "", "file of prices that override those built in" },
 	{ 0 },

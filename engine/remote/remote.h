@@ -61,11 +61,14 @@ int engine_lambda_new(const struct remote_context *context, const struct lambda_
                       unsigned jobs, struct engine **out, struct error *err);
 
 struct http_engine_options {
-	const char *url;   /* of the worker: https://host[:port][/path] */
-	const char *token; /* bearer token; NULL: none */
-	unsigned start;    /* as of Lambda */
+	const char *url; /* of the worker: https://host[:port][/path] */
+	/* The bearer token; the first that is not NULL: itself; a file with it, read anew when it
+	 * changes or its token is refused; the audience of an ID token by Google's metadata
+	 * server. */
+	const char *token, *token_file, *audience;
+	unsigned start; /* as of Lambda */
 };
-/* -EINVAL: the url is none. */
+/* -EINVAL: the url or the token is none; else what keeps the file from being read. */
 int engine_http_new(const struct remote_context *context, const struct http_engine_options *options,
                     unsigned jobs, struct engine **out, struct error *err);
 

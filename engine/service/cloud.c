@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "common/aws/client.h"
-#include "common/io.h"
 #include "common/log.h"
 #include "engine/remote/remote.h"
 #include "engine/settings.h"
@@ -109,12 +108,12 @@ static int open_far(struct cloud *c, struct error *err)
 
 static int open_http(struct cloud *c, const struct remote_context *context, struct error *err)
 {
-	scoped_free char *token = NULL;
-	int r = settings_http_token(c->settings, &token, err);
-	if (r < 0)
-		return r;
-	struct http_engine_options options = { .url = setting(c, "http.url"), .token = token };
-	r = engine_http_new(context, &options, 0, &c->parts[c->count], err);
+	struct http_engine_options options = {
+		.url = setting(c, "http.url"),
+		.token_file = setting(c, "http.token_file"),
+		.audience = setting(c, "http.audience"),
+	};
+	int r = engine_http_new(context, &options, 0, &c->parts[c->count], err);
 	c->count += r == 0;
 	return r;
 }

@@ -121,12 +121,13 @@ static void count(struct fake_worker *w, bool begins, unsigned *number)
 	pthread_mutex_unlock(&w->mutex);
 }
 
-static void take_request(struct fake_worker *w, struct connection *c, const char *body, size_t len)
+static void take_request(struct fake_worker *w, struct connection *c, const char *head,
+                         const char *body, size_t len)
 {
 	struct remote_request request = { 0 };
 	struct remote_answer answer;
 	unsigned number = 0;
-	c->act = (struct fake_act){ .status = 200 };
+	c->act = (struct fake_act){ .head = head, .status = 200 };
 	count(w, true, &number);
 	if (remote_request_decode(body, len, &request, NULL) == 0) {
 		fake_answer_begin(&answer, &request);
@@ -136,18 +137,21 @@ static void take_request(struct fake_worker *w, struct connection *c, const char
 			w->act(w->arg, number, &request, &c->act);
 	} else {
 		fake_act_error(&c->act, 400, "Malformed", "no request");
+		if (w->act && strncmp(head, "GET ", 4) == 0)
+			w->act(w->arg, number, &request, &c->act);
 	}
+	c->act.head = NULL;
 	remote_request_release(&request);
 	c->answering = true;
 	c->due_ms = now_ms() + c->act.delay_ms;
 	buf_reset(&c->out);
 	buf_add_format(&c->out, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n%s\r\n", c->act.status,
 	               c->act.body.len, c->act.headers ? c->act.headers : "");
-	size_t head = c->out.len;
+	size_t head_len = c->out.len;
 	buf_add(&c->out, c->act.body.data ? c->act.body.data : "", c->act.body.len);
 	c->sent = 0;
 	if (c->act.cut == CUT_MIDDLE)
-		c->out.len = head + c->act.body.len / 2;
+		c->out.len = head_len + c->act.body.len / 2;
 	else if (c->act.cut == CUT_BEFORE)
 		c->out.len = 0;
 }
@@ -174,7 +178,8 @@ static bool take_bytes(struct fake_worker *w, struct connection *c)
 	}
 	if (c->in.len < head + body)
 		return false;
-	take_request(w, c, c->in.data + head, body);
+	*end = '\0';
+	take_request(w, c, c->in.data, c->in.data + head, body);
 	c->continued = false;
 	buf_reset(&c->in);
 	return true;

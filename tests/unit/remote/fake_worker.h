@@ -14,6 +14,8 @@ enum fake_cut { CUT_NOT, CUT_BEFORE, CUT_MIDDLE, CUT_AFTER };
 /* What is done about one request; made for it by the standard, then changed by the test's function.
  */
 struct fake_act {
+	const char *head; /* of the request: its first line and headers; borrowed, until the act
+	                     returns */
 	int status;
 	char *headers; /* further lines, each with \r\n; allocated; NULL: none */
 	struct buf body;
@@ -22,7 +24,8 @@ struct fake_act {
 	        cut; /* before, in the middle of, and right after the answer, the connection */
 };
 
-/* On the server's thread. number counts from 0. request: what was sent, decoded. */
+/* On the server's thread. number counts from 0. request: what was sent, decoded; of a GET, nothing.
+ */
 typedef void fake_act_fn(void *arg, unsigned number, const struct remote_request *request,
                          struct fake_act *act);
 

@@ -35,6 +35,15 @@ void scene_begin(struct scene *s, bool with_far, unsigned jobs, fake_act_fn *act
 	assert_ok(engine_http_new(&s->context, &options, jobs, &s->engine, &err));
 }
 
+void scene_begin_http(struct scene *s, struct http_engine_options *options, fake_act_fn *act,
+                      void *arg)
+{
+	struct error err;
+	begin(s, false, act, arg);
+	options->url = fake_worker_url(s->worker);
+	assert_ok(engine_http_new(&s->context, options, 1, &s->engine, &err));
+}
+
 void scene_begin_lambda(struct scene *s, bool with_far, unsigned jobs, const char *endpoint,
                         char **environ_of_aws, fake_act_fn *act, void *arg)
 {

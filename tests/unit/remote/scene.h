@@ -28,6 +28,9 @@ struct scene {
 
 /* act as in fake_worker_new(). */
 void scene_begin(struct scene *s, bool with_far, unsigned jobs, fake_act_fn *act, void *arg);
+/* The same without a far store, with these options, whose url is the fake worker's. */
+void scene_begin_http(struct scene *s, struct http_engine_options *options, fake_act_fn *act,
+                      void *arg);
 /* The same with a lambda engine. endpoint NULL: the fake worker; environ NULL: with credentials. */
 void scene_begin_lambda(struct scene *s, bool with_far, unsigned jobs, const char *endpoint,
                         char **environ_of_aws, fake_act_fn *act, void *arg);
