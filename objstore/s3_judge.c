@@ -6,6 +6,11 @@ static enum s3_verdict judge_fault(const struct s3_place *place, const struct ht
                                    int *code, struct error *err)
 {
 	const char *reason = r->reason ? r->reason : "no answer";
+	/* There are no credentials, or they cannot be had: nothing was sent. */
+	if (r->code == -EACCES) {
+		*code = error_set(err, -EACCES, "%s: %s", place->url, reason);
+		return S3_SETTLED;
+	}
 	*code = -ENETDOWN;
 	switch (r->fault) {
 	case HTTP_FAULT_RESOLVE:

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """A build that is read in a mount and made on Lambda: its bytes, its bill, and what is lost on the way."""
+import errno
 import json
 import os
 import sys
@@ -109,9 +110,26 @@ class Build(unittest.TestCase):
         self.infer("--budget", "0.0000001")
         with self.assertRaises(OSError) as fault:
             self.read("one.o")
-        self.assertEqual(fault.exception.errno, 122)  # EDQUOT
+        self.assertEqual(fault.exception.errno, errno.EDQUOT)
         self.assertIn("budget", self.c.ok("why", "one.o"))
         self.assertEqual(self.c.counters()["invocations"], 0)
+
+    def test_without_credentials_a_reader_gets_eacces_at_once_and_is_told_where_they_were_sought(self):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            del self.c.env[name]
+        self.infer()
+        with self.assertRaises(OSError) as fault:
+            self.read("one.o")
+        self.assertEqual(fault.exception.errno, errno.EACCES)
+        self.assertIn("no AWS credentials", self.c.ok("why", "one.o"))
+
+    def test_a_wrong_secret_is_eacces_too(self):
+        self.c.env["AWS_SECRET_ACCESS_KEY"] = "wrong"
+        self.infer()
+        with self.assertRaises(OSError) as fault:
+            self.read("one.o")
+        self.assertEqual(fault.exception.errno, errno.EACCES)
+        self.assertIn("SignatureDoesNotMatch", self.c.ok("why", "one.o"))
 
     def test_a_local_policy_spends_nothing(self):
         self.infer("-o", "force=local")

@@ -91,7 +91,7 @@ static void lost_connections_are_tried_again_and_refused_certificates_are_not(vo
 		{ HTTP_FAULT_TLS, -EPERM, S3_SETTLED, -EPERM },
 		{ HTTP_FAULT_SINK, -ENOSPC, S3_SETTLED, -ENOSPC },
 		{ HTTP_FAULT_TOO_LARGE, -EFBIG, S3_SETTLED, -EFBIG },
-		{ HTTP_FAULT_NONE, -EACCES, S3_SETTLED, -EACCES }, /* no credentials */
+		{ HTTP_FAULT_OTHER, -EACCES, S3_SETTLED, -EACCES }, /* no credentials */
 	};
 	char because[] = "because";
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
