@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import sys
 import unittest
 
@@ -53,6 +54,25 @@ class Trouble(unittest.TestCase):
             return made
         finally:
             c.close()
+
+    def test_a_killed_service_goes_unnoticed_and_what_had_ended_is_not_paid_twice(self):
+        c = Cloud()
+        self.addCleanup(c.close)
+        # Too large to come along with the answer: it is in the far store, and so is its memo.
+        first = c.shell_thunk("head -c 40000 /dev/zero >o1", "--tool", "head", "--placeholders", output="o1")
+        c.shell_thunk("sleep 3; { cat o1; echo end; } >o2", "--input", "o1=o1", "--tool", "cat", "--placeholders", output="o2")
+        force = c.start("ggfs", "force", "--engine", "lambda", "o2")
+        place.wait_for(lambda: c.counters()["invocations"] == 2, "the second function's begin")
+        [service] = c.services()
+        os.kill(service, signal.SIGKILL)
+        self.assertEqual(force.wait(place.DEADLINE_S), 0)
+        with open(c.path("o2"), "rb") as f:
+            self.assertEqual(f.read(), b"\0" * 40000 + b"end\n")
+        self.assertNotEqual(c.services(), [service])
+        # The one that ran when the service died may run again; the one that had ended may not.
+        self.assertLessEqual(c.counters()["invocations"], 3)
+        self.assertNotIn(first, [r["thunk"] for r in json.loads(c.ok("log", "--json"))
+                                 if not r["memoised"] and r["when_ns"] > os.stat(c.path("o2")).st_mtime_ns])
 
     def test_a_fifth_of_all_invocations_fail_in_every_way_there_is(self):
         made = sum(self.force_under(mixture(0.2), seed) for seed in range(1, SEEDS + 1))
