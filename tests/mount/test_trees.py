@@ -357,6 +357,21 @@ class Directory(Case):
         self.assertEqual({errno.errorcode[e] for e in outcomes - allowed}, set())
         self.assertIn(0, outcomes)
 
+    def test_who_moves_something_into_it_can_be_interrupted_and_frees_those_who_waited(self):
+        # The rename holds the lock of both directories while it looks, so the open waits for it.
+        self.mount.lazy_directory("d")
+        with open(self.p("x"), "wb") as f:
+            f.write(b"x")
+        mover = subprocess.Popen(["mv", self.p("x"), self.p("d")], stderr=subprocess.DEVNULL)
+        force = self.mount.event("force")
+        beside = Reader(self.p("new"), os.O_CREAT | os.O_WRONLY)
+        self.assertEqual(read(self.p("x")), b"x")
+        mover.send_signal(signal.SIGINT)
+        mover.wait(DEADLINE_S)
+        self.assertEqual(self.mount.event("cancel")[1], force[1])
+        os.close(beside.done().fd)
+        self.assertEqual(sorted(os.listdir(self.mount.directory)), ["d", "new", "x"])
+
     def test_sixteen_who_look_into_it_wait_for_one_directory_and_hinder_nobody_else(self):
         self.mount.lazy_directory("d")
         with open(self.p("plain"), "wb") as f:
