@@ -87,6 +87,8 @@ int cmd_finish(int code);
  * was asked for. */
 int options_parse(const struct verb *verb, int argc, char **argv, void *options);
 void options_release(const struct verb *verb, void *options);
+/* The values of a list option with commas between; NULL when there are none. The caller's to free. */
+char *options_joined(const struct strv *list);
 
 /* --help of a verb; the list of verbs; and both as a page of the manual. */
 void help_verb(const struct verb *verb);

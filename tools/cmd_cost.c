@@ -12,7 +12,7 @@ enum { COST_ENGINES_MAX = 16 };
 
 struct cost_options {
 	const char *store;
-	const char *engine;
+	struct strv engines;
 	bool json;
 };
 
@@ -164,7 +164,8 @@ static int run_targets(const struct cost_options *o, int argc, char **argv)
 	for (size_t i = 0; i < list.count; i++)
 		if (list.items[i].lazy)
 			refs[count++] = list.items[i].ref; /* borrowed */
-	if (client_estimate(c, refs, count, o->engine, true, &e, &err) < 0)
+	scoped_free char *engine = options_joined(&o->engines);
+	if (client_estimate(c, refs, count, engine, true, &e, &err) < 0)
 		return cmd_fail(&err);
 	if (o->json) {
 		json_print(json_estimate(&e));
@@ -187,7 +188,7 @@ static int run(const void *options, int argc, char **argv)
 
 static const struct verb_option options[] = {
 	OPTION_STORE(cost_options),
-	{ "engine", 'e', OPTION_TEXT, "ENGINE", offsetof(struct cost_options, engine),
+	{ "engine", 'e', OPTION_LIST, "ENGINE", offsetof(struct cost_options, engines),
 	  "for what has not run yet: as if it ran there; else as ggfs config engine says" },
 	OPTION_JSON(cost_options),
 	{ 0 },

@@ -17,7 +17,8 @@ enum { FORCE_ROUNDS_MAX = 100 };
 
 struct force_options {
 	const char *store;
-	const char *engine, *budget;
+	const char *budget;
+	struct strv engines;
 	unsigned jobs;
 	bool dry_run;
 	bool keep_going;
@@ -31,6 +32,7 @@ struct forcing {
 	struct client *client;
 	struct live live;
 	uint64_t budget_nanodollars;
+	char *engine; /* all that were named */
 	size_t ready, memoised, failed, ordinary;
 	json_t *results;
 	bool interrupted;
@@ -129,7 +131,7 @@ static int force_round(struct forcing *f, const struct target_list *list, struct
 		refs[i] = list->items[i].ref; /* borrowed */
 	struct client_force_options options = {
 		.jobs = f->options->jobs,
-		.engine = f->options->engine,
+		.engine = f->engine,
 		.budget_nanodollars = f->budget_nanodollars,
 		.keep_going = f->options->keep_going,
 		.progress = live_progress,
@@ -230,7 +232,7 @@ static int estimate(const struct forcing *f, const struct target_list *list)
 	for (size_t i = 0; i < list->count; i++)
 		if (list->items[i].lazy)
 			refs[count++] = list->items[i].ref; /* borrowed */
-	if (client_estimate(f->client, refs, count, f->options->engine, false, &e, &err) < 0)
+	if (client_estimate(f->client, refs, count, f->engine, false, &e, &err) < 0)
 		return cmd_fail(&err);
 	if (f->options->json) {
 		json_print(json_estimate(&e));
@@ -252,6 +254,8 @@ static int run(const void *options, int argc, char **argv)
 		return cmd_usage("--budget is dollars, like 2.50, not '%s'", f.options->budget);
 	scoped_targets struct target_list list = TARGET_LIST_INIT;
 	scoped_client struct client *client = NULL;
+	scoped_free char *engine = options_joined(&f.options->engines);
+	f.engine = engine;
 	if (targets_open(f.options->store, argc, argv, &list, &client, &err) < 0)
 		return cmd_fail(&err);
 	f.client = client;
@@ -277,9 +281,9 @@ static const struct verb_option options[] = {
 	OPTION_STORE(force_options),
 	{ "jobs", 'j', OPTION_NUMBER, "N", offsetof(struct force_options, jobs),
 	  "let the engine run N functions at once, from now on" },
-	{ "engine", 'e', OPTION_TEXT, "ENGINE", offsetof(struct force_options, engine),
-	  "run functions there: local, lambda, http, several with commas, with how many at once: "
-	  "local=2,lambda=1000; else as ggfs config engine says" },
+	{ "engine", 'e', OPTION_LIST, "ENGINE", offsetof(struct force_options, engines),
+	  "run functions there: local, lambda or http, with how many at once: --engine local=2 "
+	  "--engine lambda=1000, or with commas; else as ggfs config engine says" },
 	{ "budget", 'b', OPTION_TEXT, "USD", offsetof(struct force_options, budget),
 	  "stop before this would cost more, counting what is in flight" },
 	{ "dry-run", 'n', OPTION_SWITCH, NULL, offsetof(struct force_options, dry_run),

@@ -8,7 +8,8 @@
 
 struct mount_verb_options {
 	const char *store;
-	const char *engine, *budget;
+	const char *budget;
+	struct strv engines;
 	struct strv settings;
 	bool foreground;
 };
@@ -62,7 +63,8 @@ static int run(const void *options, int argc, char **argv)
 		                               .store = o->store,
 		                               .service = self,
 		                               .ready_fd = -1 } };
-	m.options.engine = o->engine;
+	scoped_free char *engine = options_joined(&o->engines);
+	m.options.engine = engine;
 	if (o->budget && money_parse(o->budget, &m.options.budget_nanodollars) < 0)
 		return cmd_usage("--budget is dollars, like 2.50, not '%s'", o->budget);
 	if (apply_settings(&o->settings, &m.options) != 0)
@@ -77,9 +79,9 @@ static int run(const void *options, int argc, char **argv)
 
 static const struct verb_option options[] = {
 	OPTION_STORE(mount_verb_options),
-	{ "engine", 'e', OPTION_TEXT, "ENGINE", offsetof(struct mount_verb_options, engine),
-	  "make files there: local, lambda, http, several with commas, with how many at once: "
-	  "local=2,lambda=1000; else as ggfs config engine says" },
+	{ "engine", 'e', OPTION_LIST, "ENGINE", offsetof(struct mount_verb_options, engines),
+	  "make files there: local, lambda or http, with how many at once: --engine local=2 "
+	  "--engine lambda=1000, or with commas; else as ggfs config engine says" },
 	{ "budget", 'b', OPTION_TEXT, "USD", offsetof(struct mount_verb_options, budget),
 	  "an open that would make all of them cost more fails with EDQUOT, counting what is in "
 	  "flight" },

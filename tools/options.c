@@ -75,8 +75,7 @@ static int bad_option(const struct verb *verb, int c, char **argv)
 {
 	/* optopt is a letter, or for a long name 0 or its value; that one stands before optind. */
 	bool is_letter = optopt != 0 && optopt < FIRST_VALUE && optopt != HELP_VALUE;
-	scoped_free char *word =
-	        is_letter ? xformat("-%c", optopt) : xstrdup(argv[optind - 1]);
+	scoped_free char *word = is_letter ? xformat("-%c", optopt) : xstrdup(argv[optind - 1]);
 	if (c == ':')
 		cmd_usage("%s wants a value; see ggfs %s --help", word, verb->name);
 	else
@@ -112,4 +111,12 @@ void options_release(const struct verb *verb, void *options)
 		if (verb->options[i].kind == OPTION_LIST)
 			strv_release(
 			        (struct strv *)(void *)((char *)options + verb->options[i].offset));
+}
+
+char *options_joined(const struct strv *list)
+{
+	struct buf b = BUF_INIT;
+	for (size_t i = 0; i < list->count; i++)
+		buf_add_format(&b, "%s%s", i ? "," : "", list->items[i]);
+	return list->count ? buf_steal(&b, NULL) : NULL;
 }

@@ -77,6 +77,11 @@ class Engines(unittest.TestCase):
         self.assertIn("ggfs config far.url", text)
         self.assertTrue(self.p.is_placeholder("o"))
 
+    def test_engines_may_be_named_one_by_one(self):
+        self.assertIn('"nonsense"', self.p.refused(1, "force", "--engine", "local=2", "--engine", "nonsense=3",
+                                                   "o"))
+        self.p.ok("force", "--engine", "local=1", "--engine", "local=2", "o")
+
     def test_capacities_that_are_no_numbers_are_refused(self):
         self.assertIn("local=x", self.p.refused(1, "force", "--engine", "local=x", "o"))
 
