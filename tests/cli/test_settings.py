@@ -80,7 +80,8 @@ class Engines(unittest.TestCase):
     def test_engines_may_be_named_one_by_one(self):
         self.assertIn('"nonsense"', self.p.refused(1, "force", "--engine", "local=2", "--engine", "nonsense=3",
                                                    "o"))
-        self.p.ok("force", "--engine", "local=1", "--engine", "local=2", "o")
+        self.assertIn("twice", self.p.refused(1, "force", "--engine", "local=1", "--engine", "local=2", "o"))
+        self.p.ok("force", "--engine", "local=2", "o")
 
     def test_capacities_that_are_no_numbers_are_refused(self):
         self.assertIn("local=x", self.p.refused(1, "force", "--engine", "local=x", "o"))
