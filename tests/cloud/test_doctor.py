@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import cloud  # noqa: E402
 from cloud import Cloud  # noqa: E402
 import lambda_local  # noqa: E402
+import place  # noqa: E402
 from place import Place, tools_directory  # noqa: E402
 import s3  # noqa: E402
 import tap  # noqa: E402
@@ -32,14 +34,14 @@ return {"protocol": 1, "version": "0.0.1", "worker": "old", "wrong_version": Tru
 """
 
 
-def look(place, code):
+def look(p, code):
     """What it found, by subject; it must end with code. Nothing it says has a secret in it."""
-    done = place.ggfs("doctor", "--cloud", "--json")
+    done = p.ggfs("doctor", "--cloud", "--json")
     said = (done.stdout + done.stderr).decode()
     if done.returncode != code:
         raise AssertionError(f"exit {done.returncode}, not {code}: {said}")
     for secret in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        assert not place.env.get(secret) or place.env[secret] not in said, said
+        assert not p.env.get(secret) or p.env[secret] not in said, said
     return {f["subject"]: f for f in json.loads(done.stdout)}
 
 
@@ -55,12 +57,14 @@ class FakeS3(http.server.ThreadingHTTPServer):
     def __init__(self, *faults):
         super().__init__(("127.0.0.1", 0), FakeS3Handler)
         self.faults, self.objects = faults, {}
+        self.put, self.go_on = threading.Event(), threading.Event()
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever).start()
         return self
 
     def __exit__(self, *_):
+        self.go_on.set()
         self.shutdown()
         self.server_close()
 
@@ -95,7 +99,10 @@ class FakeS3Handler(http.server.BaseHTTPRequestHandler):
         faults, range_wanted = self.server.faults, self.headers["Range"]
         if not self.region_is_right():
             return
-        if "?" in self.path and "no list" not in faults:
+        if "silence" in faults:
+            self.server.go_on.wait(place.DEADLINE_S)
+            self.close_connection = True
+        elif "?" in self.path and "no list" not in faults:
             self.answer(200, b"<ListBucketResult></ListBucketResult>")
         elif self.path not in self.server.objects:
             self.refuse(*((403, "AccessDenied") if "no list" in faults else (404, "NoSuchKey")))
@@ -126,6 +133,9 @@ class FakeS3Handler(http.server.BaseHTTPRequestHandler):
             self.refuse(400, "BadDigest")
         else:
             self.server.objects[self.path] = self.headers["x-amz-meta-ggfs-size"], body
+            self.server.put.set()
+            if "held put" in self.server.faults:
+                self.server.go_on.wait(place.DEADLINE_S)
             self.answer(200)
 
     def do_DELETE(self):
@@ -137,13 +147,18 @@ class FakeS3Handler(http.server.BaseHTTPRequestHandler):
 
 
 class AsAmazonDocuments(unittest.TestCase):
-    def far(self, *faults, region=FakeS3.REGION):
-        """What is said of the far store, and what is left in it."""
+    @contextlib.contextmanager
+    def at(self, *faults, region=FakeS3.REGION):
         with Place() as p, FakeS3(*faults) as server:
             p.env.update(HOME=p.base, AWS_ACCESS_KEY_ID="AKIATEST", AWS_SECRET_ACCESS_KEY="the secret",
                          AWS_SESSION_TOKEN="the session's token", AWS_REGION=region,
                          GGFS_FAR_URL="s3://bucket/prefix", GGFS_HTTP_URL="http://127.0.0.1:1",
                          GGFS_FAR_ENDPOINT=f"http://127.0.0.1:{server.server_port}")
+            yield p, server
+
+    def far(self, *faults, region=FakeS3.REGION):
+        """What is said of the far store, and what is left in it."""
+        with self.at(*faults, region=region) as (p, server):
             found = look(p, 1)  # for nobody is at the worker's address
             self.assertEqual(found.pop("http")["verdict"], "failure")
             return found, server.objects
@@ -198,6 +213,65 @@ class AsAmazonDocuments(unittest.TestCase):
         self.only(self.far("other bytes")[0], get="failure")
         self.only(self.far("no metadata")[0], ask="failure")
         self.only(self.far("no range")[0], ask="failure", range="failure")
+
+    def test_a_service_that_takes_and_says_nothing_is_given_up(self):
+        found, left = self.far("silence")
+        self.assertEqual(verdicts(found), {"credentials": "ok", "far store": "failure"})
+        self.assertEqual(left, {})
+
+    def test_who_interrupts_it_leaves_nothing_either(self):
+        with self.at("held put") as (p, server):
+            process = p.start("ggfs", "doctor", "--cloud")
+            self.assertTrue(server.put.wait(place.DEADLINE_S))
+            os.kill(process.pid, signal.SIGINT)
+            server.go_on.set()
+            self.assertEqual(process.wait(place.DEADLINE_S), -signal.SIGINT)
+            self.assertEqual(server.objects, {})
+
+
+class FakeLambdaHandler(http.server.BaseHTTPRequestHandler):
+    """Of a user who may invoke, and nothing else; and everything is busy."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, code=None):
+        body = json.dumps({"message": "no"}).encode() if code else b""
+        self.send_response(status)
+        if code:
+            self.send_header("x-amzn-ErrorType", code)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.answer(403, "AccessDeniedException")
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers["X-Amz-Invocation-Type"] == "DryRun":
+            self.answer(204)
+        else:
+            self.answer(429, "TooManyRequestsException")
+
+
+class WhoMayOnlyInvoke(unittest.TestCase):
+    def test_what_may_not_be_looked_at_is_a_warning_and_it_is_invoked_all_the_same(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeLambdaHandler)
+        threading.Thread(target=server.serve_forever).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        with Place() as p:
+            p.env.update(HOME=p.base, AWS_ACCESS_KEY_ID="AKIATEST", AWS_SECRET_ACCESS_KEY="the secret",
+                         GGFS_LAMBDA_ENDPOINT=f"http://127.0.0.1:{server.server_port}")
+            found = look(p, 1)
+            self.assertEqual(verdicts(found), {
+                "credentials": "ok", "far store": "warning", "function": "warning", "clock": "ok",
+                "permission": "ok", "invocation": "failure"})
+            self.assertIn("--for deployer", found["function"]["todo"])
+            self.assertIn("429", found["invocation"]["text"])
 
 
 class NothingSetUp(unittest.TestCase):
@@ -324,6 +398,16 @@ class Doctor(unittest.TestCase):
         self.assertEqual(found["invocation"]["verdict"], "failure")
         self.assertIn("signal: killed", found["invocation"]["text"])
         self.assertNotIn("worker", found)
+
+    def test_a_version_of_the_function_is_what_is_looked_at(self):
+        c = self.cloud()
+        client = c.server.client(access_key=c.keys[0], secret_key=c.keys[1])
+        made = client.request("POST", "/2015-03-31/functions/ggfs-worker/versions", b"{}")
+        self.assertEqual(made.status, 201, made.body)
+        c.env["GGFS_LAMBDA_FUNCTION"] = "ggfs-worker:1"
+        self.assertTrue(look(c, 0)["invocation"]["text"].endswith("version 1"))
+        c.env["GGFS_LAMBDA_FUNCTION"] = "ggfs-worker:2"
+        self.assertEqual(look(c, 1)["function"]["verdict"], "failure")
 
     def test_another_region_is_refused_by_lambda(self):
         c = self.cloud()
