@@ -2,15 +2,12 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "common/buf.h"
 #include "common/io.h"
 
 #define CONFIG_FILE "config"
-
-enum { TOKEN_BYTES_MAX = 16 << 10 };
 
 const struct setting settings_known[] = {
 	{ "engine", "local", "engines that take what is forced: local=2,lambda=1000,http=50" },
@@ -243,22 +240,6 @@ const char *settings_get(const struct settings *s, const char *name, const char 
 unsigned settings_number(const struct settings *s, const char *name)
 {
 	return (unsigned)strtoul(settings_get(s, name, NULL), NULL, 10);
-}
-
-int settings_http_token(const struct settings *s, char **out, struct error *err)
-{
-	const char *path = settings_get(s, "http.token_file", NULL);
-	scoped_buf struct buf text = BUF_INIT;
-	*out = NULL;
-	if (!*path)
-		return 0;
-	int r = read_file_at(AT_FDCWD, path, &text, TOKEN_BYTES_MAX, err);
-	if (r < 0)
-		return error_prefix(err, r, "http.token_file");
-	while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
-		text.data[--text.len] = '\0';
-	*out = buf_steal(&text, NULL);
-	return 0;
 }
 
 /* The old text with the setting's lines left out, and the new line in place of the first. */

@@ -5,8 +5,7 @@
  *
  * Credentials are not here: they are found as the AWS CLI finds them (common/aws/client.h).
  *
- * Threads: immutable once loaded. Errors: -EINVAL naming the file and line, or what a value must
- * be.
+ * Threads: immutable once loaded. Errors: -EINVAL naming the file and line, or what a value must be.
  */
 #ifndef GGFS_ENGINE_SETTINGS_H
 #define GGFS_ENGINE_SETTINGS_H
@@ -39,10 +38,6 @@ void settings_free(struct settings *s);
 const char *settings_get(const struct settings *s, const char *name, const char **source);
 /* Of a setting that is a number, checked on load. */
 unsigned settings_number(const struct settings *s, const char *name);
-
-/* The bearer token in the file that http.token_file names, yours to free; *out NULL: none is named.
- */
-int settings_http_token(const struct settings *s, char **out, struct error *err);
 
 /* Sets one in the file (value "" or NULL: removes it), atomically, comments kept. */
 int settings_set(int store_fd, const char *name, const char *value, struct error *err);

@@ -1,7 +1,9 @@
 /* A worker that is an HTTP server: whether it is there, takes our token, and is of our version. */
+#include <pthread.h>
 #include <string.h>
 
 #include "common/io.h"
+#include "engine/remote/bearer.h"
 #include "engine/remote/verdict.h"
 #include "tools/cmd_doctor_cloud.h"
 
@@ -44,18 +46,83 @@ static bool check_health(struct doctor_cloud *d, const char *url)
 	return there;
 }
 
+/* --- the token ---------------------------------------------------------------------------------
+ */
+
+/* Lives on the stack of the thread that waits. */
+struct token_wait {
+	struct bearer *bearer;
+	struct bearer_waiter waiter;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool done; /* guarded by lock, as those below */
+	int code;
+	char *header, *reason;
+};
+
+static void token_came(void *arg, int code, const char *reason)
+{
+	struct token_wait *w = arg;
+	unsigned version;
+	const char *header = code < 0 ? NULL : bearer_header(w->bearer, &version);
+	pthread_mutex_lock(&w->lock);
+	w->done = true;
+	w->code = code;
+	w->header = header ? xstrdup(header) : NULL;
+	w->reason = reason ? xstrdup(reason) : NULL;
+	pthread_cond_signal(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void ask_token(void *arg)
+{
+	struct token_wait *w = arg;
+	w->waiter = (struct bearer_waiter){ .fn = token_came, .arg = w };
+	if (bearer_ready(w->bearer))
+		token_came(w, 0, NULL);
+	else
+		bearer_wait(w->bearer, &w->waiter);
+}
+
+/* As the engine asks with it; *header NULL: with none. */
+static int get_token(struct doctor_cloud *d, char **header, struct error *err)
+{
+	const struct bearer_options options = { .file = doctor_setting(d, "http.token_file"),
+		                                .audience = doctor_setting(d, "http.audience") };
+	struct token_wait w = { .lock = PTHREAD_MUTEX_INITIALIZER,
+		                .changed = PTHREAD_COND_INITIALIZER };
+	int r = bearer_new(d->session.net, &options, &w.bearer, err);
+	if (r < 0)
+		return r;
+	net_post(d->session.net, ask_token, &w);
+	pthread_mutex_lock(&w.lock);
+	while (!w.done)
+		pthread_cond_wait(&w.changed, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	pthread_cond_destroy(&w.changed);
+	pthread_mutex_destroy(&w.lock);
+	if (w.code < 0)
+		r = error_set(err, w.code, "%s", w.reason ? w.reason : "there is no token");
+	*header = w.header;
+	free(w.reason);
+	bearer_free(w.bearer);
+	return r;
+}
+
+/* --- requests ----------------------------------------------------------------------------------
+ */
+
 /* Whether the worker answered. */
 static bool post(struct doctor_cloud *d, const char *url, const char *token, const struct buf *body,
                  const char *subject, struct http_response *r)
 {
 	struct verdict v = { 0 };
-	scoped_free char *bearer = token ? xformat("Authorization: Bearer %s", token) : NULL;
 	scoped_free char *limit = xformat("Ggfs-Timeout-Ms: %d", DOCTOR_INVOKE_MS);
-	const char *headers[] = { "Content-Type: application/json", limit, bearer };
+	const char *headers[] = { "Content-Type: application/json", limit, token };
 	const struct http_request request = { .method = "POST",
 		                              .url = url,
 		                              .headers = headers,
-		                              .header_count = bearer ? 3 : 2,
+		                              .header_count = token ? 3 : 2,
 		                              .body = body->data,
 		                              .body_len = body->len,
 		                              .body_max = ANSWER_MAX,
@@ -110,9 +177,12 @@ void doctor_http(struct doctor_cloud *d)
 	d->whose = "http ";
 	if (!check_health(d, url))
 		return;
-	if (settings_http_token(d->session.settings, &token, &err) < 0)
+	if (get_token(d, &token, &err) < 0)
 		found(&d->findings, FINDING_FAILURE, "http token",
-		      "ggfs config http.token_file FILE", "%s", error_text(&err));
+		      "ggfs config http.token_file FILE, or http.audience on a machine of Google's",
+		      "%s", error_text(&err));
 	else
-		check_requests(d, url, token && *token ? token : NULL);
+		check_requests(d, url, token);
+	if (token)
+		explicit_bzero(token, strlen(token));
 }

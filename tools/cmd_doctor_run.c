@@ -73,7 +73,7 @@ static void add_command(struct luggage *l, struct digest *output)
 	scoped_free char *line = xformat("ggfs doctor %016llx\n", (unsigned long long)random);
 	digest_of(output, line, strlen(line));
 	line[strlen(line) - 1] = '\0';
-	l->thunk.program = xstrdup(SHELL + 1);
+	l->thunk.program = xstrdup(&SHELL[1]);
 	strv_add(&l->thunk.args, "sh");
 	strv_add(&l->thunk.args, "-c");
 	strv_add_format(&l->thunk.args, "echo '%s' >out", line);

@@ -4,7 +4,9 @@
  * we are on (Compute Engine, "Verify the identity of a VM"; Cloud Run's is the same), which
  * $GCE_METADATA_HOST names as for Google's own libraries.
  *
- * Private to engine/remote/. Threads: the net's, but for new, and free, which is not for that one.
+ * For engine/remote/, and for `ggfs doctor --cloud`.
+ *
+ * Threads: the net's, but for new, and free, which is not for that one.
  */
 #ifndef GGFS_ENGINE_REMOTE_BEARER_H
 #define GGFS_ENGINE_REMOTE_BEARER_H

@@ -461,6 +461,20 @@ class HttpWorker(unittest.TestCase):
             self.assertIn("401", found["http token"]["text"])
             self.assertNotIn("another-token", json.dumps(found))
 
+    def test_a_token_file_that_is_not_there_is_told(self):
+        with Place() as p:
+            self.worker(p, "the-token")
+            p.env["GGFS_HTTP_TOKEN_FILE"] = p.path("nowhere")
+            self.assertIn("nowhere", look(p, 1)["http token"]["text"])
+
+    def test_an_id_token_that_cannot_be_had_is_told(self):
+        with Place() as p:
+            self.worker(p, "the-token")
+            del p.env["GGFS_HTTP_TOKEN_FILE"]
+            p.env.update(GGFS_HTTP_AUDIENCE="https://worker.example", GCE_METADATA_HOST="127.0.0.1:1")
+            found = look(p, 1)
+            self.assertEqual(verdicts(found), {"http": "ok", "http token": "failure"})
+
     def test_nobody_there_is_told(self):
         with Place() as p:
             p.env["GGFS_HTTP_URL"] = "http://127.0.0.1:1"

@@ -38,7 +38,7 @@ PUBLIC = {
     "engine/model": ["infer.h", "view.h"],
     # What a worker, which lays out and runs functions too, shares with it.
     "engine/local": ["collect.h", "filter.h", "job.h", "plan.h", "toolchain.h", "weak.h", "world.h"],
-    "engine/remote": ["remote.h", "verdict.h", "wire.h"],
+    "engine/remote": ["bearer.h", "remote.h", "verdict.h", "wire.h"],
     "engine/worker": ["worker.h"],
     "engine/service": ["client.h", "link.h", "server.h", "wire.h"],
     "fs": ["mount.h"],

@@ -53,31 +53,6 @@ static void file_is_heeded_and_the_environment_overrides_it(void **state)
 	expect(fd, environment, "engine", "lambda=5", "config");
 }
 
-static void token_is_the_text_of_the_file_that_is_named(void **state)
-{
-	(void)state;
-	scoped_fd int fd = directory();
-	struct error err = ERROR_INIT;
-	struct settings *s;
-	char *token = NULL;
-	assert_ok(settings_load(fd, NULL, &s, &err));
-	assert_ok(settings_http_token(s, &token, &err));
-	assert_null(token);
-	settings_free(s);
-
-	scoped_free char *path = xformat("/proc/self/fd/%d/token", fd);
-	scoped_free char *variable = xformat("GGFS_HTTP_TOKEN_FILE=%s", path);
-	char *environment[] = { variable, NULL };
-	assert_ok(settings_load(fd, environment, &s, &err));
-	assert_int_equal(settings_http_token(s, &token, &err), -ENOENT);
-	assert_non_null(strstr(err.text, "http.token_file"));
-	assert_ok(replace_file_at(fd, "token", "a token\r\n", 9, 0600, &err));
-	assert_ok(settings_http_token(s, &token, &err));
-	assert_string_equal(token, "a token");
-	free(token);
-	settings_free(s);
-}
-
 static void faulty_file_is_einval_and_names_the_line(void **state)
 {
 	(void)state;
@@ -135,7 +110,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(absent_file_leaves_everything_at_its_standard),
 		cmocka_unit_test(file_is_heeded_and_the_environment_overrides_it),
-		cmocka_unit_test(token_is_the_text_of_the_file_that_is_named),
 		cmocka_unit_test(faulty_file_is_einval_and_names_the_line),
 		cmocka_unit_test(setting_one_keeps_comments_and_the_others),
 		cmocka_unit_test(setting_nonsense_is_einval_and_leaves_the_file_alone),
