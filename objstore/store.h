@@ -49,6 +49,9 @@ int store_get(struct store *s, const struct digest *d, struct error *err);
 /* Appends the blob's bytes to b; -EFBIG when larger than max. */
 int store_get_bytes(struct store *s, const struct digest *d, size_t max, struct buf *b,
 		    struct error *err);
+/* Others may write in this store's directory: store_get_bytes compares digests from now on, as of a
+ * store that is not this disk's own. Before the store is used by several threads. */
+void store_distrust(struct store *s);
 /* 0 if there, -ENOENT if absent. size_bytes may be NULL. */
 int store_has(struct store *s, const struct digest *d, uint64_t *size_bytes, struct error *err);
 int store_delete(struct store *s, const struct digest *d, struct error *err); /* -ENOENT absent */

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 
 #include "common/io.h"
+#include "common/log.h"
 #include "engine/digest_map.h"
 #include "engine/worker/clear.h"
 
@@ -59,6 +60,11 @@ static uint64_t on_disk(uint64_t size_bytes)
 	return (size_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
 }
 
+bool cache_knows(const struct cache *c, const struct digest *d)
+{
+	return digest_map_get(&c->items, d);
+}
+
 void cache_used(struct cache *c, const struct digest *d, uint64_t size_bytes)
 {
 	struct item *item = digest_map_get(&c->items, d);
@@ -89,6 +95,20 @@ void cache_forget(struct cache *c, const struct digest *d)
 	struct item *item = digest_map_get(&c->items, d);
 	if (item)
 		drop_item(c, item);
+}
+
+int cache_verify(struct cache *c, const struct digest *d)
+{
+	int r = store_verify(c->store, d, NULL);
+	if (r != -EBADMSG)
+		return r;
+	/* Nobody will look at what was put aside, and it would not count. */
+	char aside[sizeof("quarantine/") + DIGEST_HEX_SIZE];
+	snprintf(aside, sizeof(aside), "quarantine/%s", digest_hex(d).text);
+	unlinkat(store_local_dirfd(c->store), aside, 0);
+	log_warning("the cache's blob %s was broken", digest_hex(d).text);
+	cache_forget(c, d);
+	return r;
 }
 
 static int find_blob(void *arg, const struct digest *d, uint64_t size_bytes)
@@ -149,7 +169,7 @@ int cache_put(struct cache *c, const struct digest *d, const void *bytes, size_t
 {
 	struct digest put;
 	int r = 0;
-	if (digest_map_get(&c->items, d) && store_has(c->store, d, NULL, NULL) == 0) {
+	if (digest_map_get(&c->items, d) && cache_verify(c, d) == 0) {
 		cache_used(c, d, len);
 		return 0;
 	}
@@ -249,6 +269,7 @@ static int open_store(struct cache *c, struct error *err)
 	int r = store_open_local(path, true, STORE_SYNC_NONE, &c->store, err);
 	if (r < 0)
 		return r;
+	store_distrust(c->store);
 	return store_iterate(c->store, find_blob, c, err);
 }
 

@@ -16,6 +16,9 @@
 #include "engine/worker/relocate.h"
 #include "engine/worker/run_impl.h"
 
+/* Outputs that the cache is found to have broken, one after the other. */
+enum { RUN_BROKEN_MAX = 16 };
+
 void run_made_release(struct run_made *m)
 {
 	free(m->blobs);
@@ -166,8 +169,8 @@ static void keep_stderr(struct run *run, struct buf *text)
 	run->out->stderr_tail = xstrdup("");
 	if (text->len == 0)
 		return;
-	if (store_put_bytes(cache_store(run->place->cache), text->data, text->len,
-	                    &memo->stderr_digest, &err) == 0) {
+	digest_of(&memo->stderr_digest, text->data, text->len);
+	if (cache_put(run->place->cache, &memo->stderr_digest, text->data, text->len, &err) == 0) {
 		memo->has_stderr = true;
 		memo->stderr_size_bytes = text->len;
 	} else {
@@ -229,12 +232,19 @@ static int execute(struct run *run)
 /* --- collecting --------------------------------------------------------------------------------
  */
 
-static void add_made(struct run *run, const struct digest *d, uint64_t size_bytes)
+/* What was in the cache before was not put there now, and may have been broken by a function:
+ * -ESTALE, and the next put heals it. */
+static int add_made(struct run *run, const struct digest *d, uint64_t size_bytes, struct error *err)
 {
 	struct run_made *m = run->made;
-	cache_used(run->place->cache, d, size_bytes);
+	struct cache *cache = run->place->cache;
+	if (cache_knows(cache, d) && cache_verify(cache, d) == -EBADMSG)
+		return error_set(err, -ESTALE, "the cache breaks the blob %s again and again",
+		                 digest_hex(d).text);
+	cache_used(cache, d, size_bytes);
 	array_grow(m->blobs, m->count, m->capacity);
 	m->blobs[m->count++] = (struct sized_blob){ .digest = *d, .size_bytes = size_bytes };
+	return 0;
 }
 
 static int add_tree(struct run *run, const struct ref *tree, struct error *err)
@@ -247,7 +257,8 @@ static int add_tree(struct run *run, const struct ref *tree, struct error *err)
 		r = manifest_decode(text.data, text.len, &m, err);
 	for (size_t i = 0; r == 0 && i < m.count; i++)
 		if (m.entries[i].kind == ENTRY_FILE)
-			add_made(run, &m.entries[i].ref.digest, m.entries[i].ref.size_bytes);
+			r = add_made(run, &m.entries[i].ref.digest, m.entries[i].ref.size_bytes,
+			             err);
 	return r;
 }
 
@@ -268,7 +279,7 @@ static int add_yields(struct run *run, struct error *err)
 		r = fd < 0 ? error_errno(err, "cannot open what was yielded")
 		           : digest_of_fd(fd, &d, &size, err);
 		if (r == 0)
-			add_made(run, &d, size);
+			r = add_made(run, &d, size, err);
 	}
 	return r;
 }
@@ -279,13 +290,13 @@ static int list_made(struct run *run, struct error *err)
 	int r = run->thunk.yields ? add_yields(run, err) : 0;
 	for (size_t i = 0; r == 0 && i < memo->count; i++) {
 		const struct ref *ref = &memo->outputs[i].ref;
-		if (ref->kind == REF_TREE)
-			r = add_tree(run, ref, err);
 		if (ref->kind != REF_THUNK)
-			add_made(run, &ref->digest, ref->size_bytes);
+			r = add_made(run, &ref->digest, ref->size_bytes, err);
+		if (r == 0 && ref->kind == REF_TREE)
+			r = add_tree(run, ref, err);
 	}
-	if (memo->has_stderr)
-		add_made(run, &memo->stderr_digest, memo->stderr_size_bytes);
+	if (r == 0 && memo->has_stderr)
+		r = add_made(run, &memo->stderr_digest, memo->stderr_size_bytes, err);
 	return r;
 }
 
@@ -299,20 +310,29 @@ static void forget_outputs(struct memo *memo)
 	memo_release(&outputs);
 }
 
-static int collect(struct run *run)
+static int collect_once(struct run *run, struct error *err)
 {
-	struct error err = ERROR_INIT;
 	struct store *store = cache_store(run->place->cache);
 	struct memo *memo = &run->out->memo;
 	int root = stage_root(run->stage);
-	int r = collect_outputs(store, &run->thunk, root, memo, &err);
+	int r = collect_outputs(store, &run->thunk, root, memo, err);
 	if (r == -ENOSPC || r == -EDQUOT) {
 		forget_outputs(memo);
 		cache_make_room(run->place->cache, UINT64_MAX);
-		r = collect_outputs(store, &run->thunk, root, memo, &err);
+		r = collect_outputs(store, &run->thunk, root, memo, err);
 	}
-	if (r == 0)
-		r = list_made(run, &err);
+	return r == 0 ? list_made(run, err) : r;
+}
+
+static int collect(struct run *run)
+{
+	struct error err = ERROR_INIT;
+	int r = collect_once(run, &err);
+	for (unsigned i = 0; r == -ESTALE && i < RUN_BROKEN_MAX; i++) {
+		forget_outputs(&run->out->memo);
+		run->made->count = 0;
+		r = collect_once(run, &err);
+	}
 	if (r == 0)
 		return 0;
 	bool full = r == -ENOSPC || r == -EDQUOT;

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "common/log.h"
 #include "engine/digest_map.h"
 #include "objstore/pack.h"
 
@@ -120,19 +119,15 @@ static int load_thunk(struct run *run)
 	if (r < 0)
 		return r;
 	r = thunk_load(store, &run->out->thunk, &run->thunk, &err);
+	/* Broken here, and not where it comes from? */
+	if (r == -EBADMSG && cache_verify(run->place->cache, &run->out->thunk) == -EBADMSG) {
+		if (pull_one(run, &run->out->thunk, UINT64_MAX) < 0)
+			return -1;
+		r = thunk_load(store, &run->out->thunk, &run->thunk, &err);
+	}
 	if (r == -ENOENT)
 		return run_end_by_code(run, r, &run->out->thunk, error_text(&err));
 	return r < 0 ? run_end(run, OUTCOME_REFUSED, error_text(&err)) : 0;
-}
-
-/* Manifests are read without their digest being compared, and a function could write to the cache:
- * so those of sets are verified, and a broken one fetched again. */
-static void want_manifest(const struct run *run, struct wanted *w, const struct digest *d,
-                          uint64_t size)
-{
-	if (store_verify(cache_store(run->place->cache), d, NULL) == -EBADMSG)
-		log_warning("the cache's manifest %s was broken", digest_hex(d).text);
-	want(run, w, d, size);
 }
 
 static int pull_manifests(struct run *run)
@@ -140,20 +135,20 @@ static int pull_manifests(struct run *run)
 	struct wanted w = { 0 };
 	const struct thunk *t = &run->thunk;
 	for (size_t i = 0; i < t->set_count; i++)
-		want_manifest(run, &w, &t->sets[i].digest, t->sets[i].size_bytes);
+		want(run, &w, &t->sets[i].digest, t->sets[i].size_bytes);
 	if (t->has_toolchain)
-		want_manifest(run, &w, &t->toolchain.digest, t->toolchain.size_bytes);
+		want(run, &w, &t->toolchain.digest, t->toolchain.size_bytes);
 	for (size_t i = 0; i < t->inputs.count; i++) {
 		const struct manifest_entry *entry = &t->inputs.entries[i];
 		if (entry->kind == ENTRY_FILE && entry->ref.kind == REF_TREE)
-			want_manifest(run, &w, &entry->ref.digest, entry->ref.size_bytes);
+			want(run, &w, &entry->ref.digest, entry->ref.size_bytes);
 	}
 	int r = pull(run, &w);
 	wanted_release(&w);
 	return r;
 }
 
-/* Trees may name further trees: each that is found absent is fetched. */
+/* Trees may name further trees: each that is found absent, or broken, is fetched. */
 static int make_plan(struct run *run)
 {
 	const struct planner planner = { .store = cache_store(run->place->cache),
@@ -164,9 +159,8 @@ static int make_plan(struct run *run)
 		if (job_plan_make(&planner, &run->thunk, &run->plan, &fault, &err) == 0)
 			return 0;
 		job_plan_release(&run->plan);
-		bool is_absent = fault.has_absent &&
-		                 store_has(planner.store, &fault.absent, NULL, NULL) == -ENOENT;
-		if (!is_absent) {
+		int there = fault.has_absent ? cache_verify(run->place->cache, &fault.absent) : 0;
+		if (there != -ENOENT && there != -EBADMSG) {
 			run->out->has_absent = fault.has_absent;
 			run->out->absent = fault.absent;
 			return run_end(run, fault.outcome, error_text(&err));
@@ -218,8 +212,8 @@ static bool wants_of_toolchain(const struct run *run, const struct wanted *w)
 	const struct toolchain *toolchain;
 	struct digest_map missing = DIGEST_MAP_INIT;
 	bool found = false;
-	if (toolchains_get(run->place->toolchains, &run->thunk.toolchain, false, &toolchain, &absent,
-	                   NULL) < 0)
+	if (toolchains_get(run->place->toolchains, &run->thunk.toolchain, false, &toolchain,
+	                   &absent, NULL) < 0)
 		return false;
 	for (size_t i = 0; i < w->count; i++)
 		digest_map_put(&missing, &w->blobs[i].digest, &w->blobs[i]);
@@ -268,7 +262,7 @@ static bool mend(struct run *run, int code, size_t failed)
 		return false;
 	/* A broken blob is put aside by looking, so that it is fetched again. */
 	if (code == -EBADMSG)
-		return store_verify(cache_store(cache), &d, NULL) == -EBADMSG;
+		return cache_verify(cache, &d) == -EBADMSG;
 	return code == -ENOENT;
 }
 

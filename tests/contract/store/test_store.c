@@ -321,6 +321,24 @@ static void broken_blob_of_an_untrusted_store_is_never_handed_out(void **state)
 	}
 }
 
+static void broken_bytes_of_a_store_that_is_distrusted_are_never_handed_out(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	static const char *const broken[] = { "sOund", "", "sound and more" };
+	store_distrust(f->store);
+	for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++) {
+		struct digest d = put(f, "sound");
+		scoped_buf struct buf b = BUF_INIT;
+		assert_ok(store_get_bytes(f->store, &d, 100, &b, &err));
+		buf_reset(&b);
+		damage(f, &d, broken[i]);
+		assert_error(store_get_bytes(f->store, &d, 100, &b, &err), -EBADMSG);
+		assert_int_equal(b.len, 0);
+		assert_error(store_verify(f->store, &d, &err), -EBADMSG);
+	}
+}
+
 static void full_store_is_enospc_and_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -512,7 +530,10 @@ static void many_threads_use_one_store_at_once(void **state)
 
 static int run_trusted(void)
 {
-	const struct CMUnitTest tests[] = { ALL_STORES };
+	const struct CMUnitTest tests[] = {
+		ALL_STORES,
+		T(broken_bytes_of_a_store_that_is_distrusted_are_never_handed_out),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
