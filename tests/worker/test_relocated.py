@@ -91,6 +91,11 @@ TRACES = [
     ("an_archive_by_absolute_paths", [("lazy", "gcc -g -c x.c"), ("lazy", "ar rcs @DIR@/out/l.a @DIR@/x.o"),
                                       ("lazy", "ranlib out/l.a")]),
     ("temporary_names", [("lazy", "gcc -g -pipe -c w.c -o p.o"), ("lazy", "gcc -S -g w.c")]),
+    ("link_time_optimisation", [("lazy", "gcc -g -flto -frandom-seed=@DIR@/w.o -O2 -c w.c"),
+                                ("lazy", "gcc -g -flto -O2 w.o -o w -Wl,--build-id")]),
+    # Without a seed gcc draws names of sections, anew each time; what is linked of them is the same.
+    ("sections_named_at_random", [("lazy", "gcc -flto -O2 -c w.c -o w.random.o"),
+                                  ("lazy", "gcc -flto -O2 w.random.o -o w -Wl,--build-id")]),
     ("sanitized", [("lazy", "gcc -g -O1 -fsanitize=undefined -c w.c")]),
 ]
 

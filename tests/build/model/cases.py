@@ -378,7 +378,7 @@ TRAPS = [
 ]
 
 # Differs between two plain runs as well: only that it is there is compared.
-UNSTABLE = (".gcno", ".gcno.s", ".gch")
+UNSTABLE = (".gcno", ".gcno.s", ".gch", ".random.o")
 
 TRAP_REALS = [
     ("a_precompiled_header", "gcc -c a.c", "precompiled",
