@@ -94,7 +94,8 @@ static const struct fuse_lowlevel_ops operations = {
 #endif
 };
 
-static void log_fuse(enum fuse_log_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void
+log_fuse(enum fuse_log_level level, const char *format, va_list args)
 {
 	int saved = errno; /* a caller of libfuse reads it after libfuse has logged */
 	scoped_free char *text = NULL;
