@@ -22,6 +22,7 @@ static void finish_all(struct inode *inode, int code)
 		inode->pages_stale = true;
 	} else {
 		inode->lazy->looked = false; /* for the next the service finds out what is wrong */
+		inode->lazy->unsaid = inode->lazy->reason != NULL;
 	}
 	pthread_mutex_unlock(&inode->lock);
 	for (; p; p = next) {

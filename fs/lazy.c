@@ -49,6 +49,7 @@ static void set_kind(struct inode *inode, enum kind kind, struct ref *ref, bool 
 		*ref = REF_INIT;
 		lazy_forget_look(lazy);
 		set_string(&lazy->reason, reason);
+		lazy->unsaid = false;
 	}
 	/* The kernel may have the placeholder's own bytes. */
 	inode->pages_stale = true;
@@ -200,7 +201,8 @@ double lazy_present(struct inode *inode, struct stat *st)
 static void set_ready(struct lazy *lazy, const struct ref *ref, blkcnt_t blocks)
 {
 	lazy_forget_look(lazy);
-	set_string(&lazy->reason, NULL);
+	if (!lazy->unsaid)
+		set_string(&lazy->reason, NULL);
 	lazy->looked = true;
 	lazy->state = STATE_READY;
 	lazy->object = ref->digest;
@@ -234,6 +236,7 @@ static void set_look(struct fs *fs, struct lazy *lazy, const struct force_look *
 	lazy->size_guess = look->size_guess;
 	if (look->state == STATE_FAILED) {
 		set_string(&lazy->reason, look->failure.reason);
+		lazy->unsaid = false;
 		set_string(&lazy->stderr_tail, look->failure.stderr_tail);
 		set_string(&lazy->engine, look->failure.engine);
 	}
@@ -254,8 +257,10 @@ void lazy_remember_look(struct fs *fs, struct inode *inode, const struct force_l
 void lazy_remember_reason(struct inode *inode, const char *reason)
 {
 	pthread_mutex_lock(&inode->lock);
-	if (inode->lazy && reason)
+	if (inode->lazy && reason) {
 		set_string(&inode->lazy->reason, reason);
+		inode->lazy->unsaid = false;
+	}
 	pthread_mutex_unlock(&inode->lock);
 }
 

@@ -19,6 +19,7 @@ struct lazy {
 	struct ref ref;
 	bool tree;    /* it stands for a directory */
 	char *reason; /* of damage, or of the last open that failed; may be NULL */
+	bool unsaid;  /* the reason is of work in place, of which the service knows nothing */
 	bool looked;  /* what follows was learnt when fs->generation was this */
 	uint64_t generation;
 	enum force_state state;
@@ -55,6 +56,7 @@ double lazy_present(struct inode *inode, struct stat *st);
 /* Remembers what the service answered. */
 void lazy_remember_look(struct fs *fs, struct inode *inode, const struct force_look *look);
 void lazy_remember_ready(struct fs *fs, struct inode *inode, const struct ref *blob);
+/* NULL changes nothing; "" is none. */
 void lazy_remember_reason(struct inode *inode, const char *reason);
 
 /* Is its object known for certain, and here? Then *object is it. */

@@ -181,6 +181,7 @@ static int take_answer(struct parked *p, const struct force_answer *answer)
 		lazy_remember_reason(p->inode, "it was to be a directory, and a file was made");
 		return -EIO;
 	}
+	lazy_remember_reason(p->inode, "");
 	lazy_remember_ready(p->fs, p->inode, answer->ref);
 	p->object = answer->ref->digest;
 	return 0;

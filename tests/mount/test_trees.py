@@ -258,13 +258,20 @@ class Directory(Case):
         self.assertTrue(stat.S_ISDIR(os.stat(self.p("d")).st_mode))
 
     def test_a_list_longer_than_a_mount_takes_is_efbig_and_nothing_is_left(self):
-        self.mount.lazy_directory("d")
+        thunk = self.mount.lazy_directory("d")
         reader = Reader(self.p("d"), os.O_RDONLY | os.O_DIRECTORY)
         force = self.mount.event("force")
         text = b"ggfs-manifest 1\n" + b"".join(b"dir %07d\n" % i for i in range(200_001))
         self.mount.say(f"tree {force[1]} {self.mount.put(text)} {len(text)}")
         self.assertEqual(reader.done().errno, errno.EFBIG)
         self.assertIn("ggfs force", xattr(self.p("d"), "error"))
+        # The service has nothing to say against it, and that does not take the reason away.
+        self.mount.say(f"readytree {thunk} {self.mount.put(text)} {len(text)}")
+        self.mount.say(f"settled {thunk}")
+        self.mount.sync()
+        self.assertEqual(xattr(self.p("d"), "state"), "ready")
+        self.assertIn("ggfs force", xattr(self.p("d"), "error"))
+        self.fails(errno.EFBIG, os.listdir, self.p("d"))
         self.mount.unmount()
         self.assertEqual(os.listdir(self.mount.directory), ["d"])
         self.assertEqual(os.stat(self.p("d")).st_size, 2029)
