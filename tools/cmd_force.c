@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 
 #include "tools/cmd.h"
 #include "tools/json.h"
@@ -13,7 +14,7 @@
 #include "tools/thunk_source.h"
 
 /* How often a directory that was made is looked through again for files still unmade. */
-enum { FORCE_ROUNDS_MAX = 100 };
+enum { FORCE_ROUNDS_MAX = 100, REASON_MAX = 4096 };
 
 struct force_options {
 	const char *store;
@@ -98,7 +99,15 @@ static void note_result(struct forcing *f, const struct target *t, int code, con
 static int open_up(const struct target *t, struct error *err)
 {
 	scoped_fd int fd = open(t->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	return fd < 0 ? error_errno(err, "cannot open %s", t->path) : 0;
+	if (fd >= 0)
+		return 0;
+	int code = -errno;
+	char why[REASON_MAX + 1];
+	ssize_t n = lgetxattr(t->path, "user.ggfs.error", why, REASON_MAX);
+	if (n <= 0)
+		return error_set(err, code, "cannot list it: %s", strerror(-code));
+	why[n] = '\0';
+	return error_set(err, code, "cannot list it: %s", why);
 }
 
 /* What was forced takes its place; a directory's own unmade files go to again. */

@@ -68,11 +68,9 @@ class Verbs(case.Case):
         """d/: a file, a file in a directory, a lazy directory in/ with a file."""
         inner = self.thunk("/bin/mkdir in && echo deep >in/deep", "--output-dir", "in", outputs=(),
                            placeholders=False, tools=("/bin/mkdir",))
-        listed = self.put(f"ggfs-manifest 1\nfile 0644 blob {self.put(b'a')} a\n"
-                          f"file 0644 thunk {inner} in in\n"
-                          f"file 0644 blob {self.put(b'b')} sub/b\n".encode())
-        text = f"#!/usr/bin/env ggfs-force\nggfs-placeholder 1\ntree {listed}\n"
-        self.write("d", text + (case.PLACEHOLDER_SIZE - len(text) - 1) * " " + "\n")
+        self.lazy_tree("d", f"ggfs-manifest 1\nfile 0644 blob {self.put(b'a')} a\n"
+                       f"file 0644 thunk {inner} in in\n"
+                       f"file 0644 blob {self.put(b'b')} sub/b\n".encode())
 
     def test_force_of_a_lazy_directory_in_a_mount_goes_on_to_all_that_is_in_it(self):
         self.nested()
@@ -87,6 +85,21 @@ class Verbs(case.Case):
                          ["a", "b", "deep\n"])
         again = self.json("force", ".")
         self.assertEqual((again["failed"], again["memoised"]), (0, again["ready"]))
+
+    def lazy_tree(self, name, manifest):
+        text = f"#!/usr/bin/env ggfs-force\nggfs-placeholder 1\ntree {self.put(manifest)}\n"
+        self.write(name, text + (case.PLACEHOLDER_SIZE - len(text) - 1) * " " + "\n")
+
+    def test_a_directory_too_large_for_a_mount_is_told_and_what_else_there_is_is_made(self):
+        self.ggfs("init")
+        self.lazy_tree("large", b"ggfs-manifest 1\n" + b"".join(b"dir %07d\n" % i
+                                                               for i in range(200_001)))
+        self.lazy_tree("small", f"ggfs-manifest 1\nfile 0644 blob {self.put(b'a')} a\n".encode())
+        self.mount()
+        done = self.ggfs("force", "-k", ".", code=1)
+        self.assertRegex(done.stderr, "large: cannot list it: .*more than the 200000 files")
+        self.assertIn("2 ready", done.stdout)
+        self.assertEqual(self.read("small/a"), "a")
 
     def test_force_goes_on_outside_of_a_mount_just_so(self):
         self.nested()
