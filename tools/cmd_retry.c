@@ -151,18 +151,17 @@ const struct verb verb_cancel = {
 
 static int run_stop(const void *options, int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
 	const struct retry_options *o = options;
 	struct error err = ERROR_INIT;
-	scoped_client struct client *c = NULL;
-	int r = session_open_running(o->store, argc ? argv[0] : NULL, &c, &err);
+	(void)argc;
+	(void)argv;
+	scoped_free char *store = session_store(o->store, NULL);
+	struct client_options meant = { .store = store };
+	int r = client_stop_service(&meant, &err);
 	if (r == -ECONNREFUSED) {
 		puts("no service runs");
 		return EXIT_OK;
 	}
-	if (r == 0)
-		r = client_stop(c, &err);
 	if (r < 0)
 		return cmd_fail(&err);
 	puts("the service has stopped");

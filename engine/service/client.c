@@ -136,8 +136,9 @@ int client_call(struct client *c, struct buf *frame, uint32_t id, int fd, enum m
 {
 	*out = (struct reply){ .fd = -1 };
 	int r = -ECONNRESET;
-	for (int i = 0; i < CLIENT_TRIES_MAX && r == -ECONNRESET; i++) {
+	while (r == -ECONNRESET && out->tries < CLIENT_TRIES_MAX) {
 		r = client_send(c, frame, fd, err);
+		out->tries++;
 		if (r == 0)
 			r = await(c, id, out, err);
 		if (r < 0 && r != -EMSGSIZE)

@@ -6,7 +6,8 @@
  * and the request asked again, until CLIENT_TRIES_MAX: all requests are idempotent.
  *
  * A client newer than the service asks it to step down and starts its own binary's; one whose
- * protocol is older than the service speaks gets -EPROTO.
+ * protocol is older than the service speaks, or newer than one that it may not replace, gets
+ * -EPROTO.
  *
  * Threads: one owner at a time. Errors: -ECONNREFUSED no service and none could be started.
  */
@@ -119,5 +120,8 @@ void client_service_info_release(struct client_service_info *info);
 /* Ends the service: running work is killed, nothing is lost. 0 also when none runs, for
  * a client with never_start. Returns when it is gone. */
 int client_stop(struct client *c, struct error *err);
+/* The same for the service of the options' store, whatever protocol it speaks; -ECONNREFUSED
+ * when there is none. */
+int client_stop_service(const struct client_options *options, struct error *err);
 
 #endif

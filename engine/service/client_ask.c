@@ -66,6 +66,12 @@ int client_input(struct client *c, const char *path, bool closure, struct manife
 	return r;
 }
 
+/* Forgotten or cancelled by the first of several askings is as good as by the last. */
+static int settle_for_absence(int r, const struct reply *reply)
+{
+	return r == -ENOENT && reply->tries > 1 ? 0 : r;
+}
+
 int client_cancel(struct client *c, const struct digest *thunk, struct error *err)
 {
 	static const struct digest everything;
@@ -76,13 +82,15 @@ int client_cancel(struct client *c, const struct digest *thunk, struct error *er
 	wire_digest(&frame, thunk ? thunk : &everything);
 	wire_end(&frame, mark);
 	scoped_reply struct reply reply;
-	return client_call(c, &frame, id, -1, MESSAGE_OK, &reply, err);
+	int r = client_call(c, &frame, id, -1, MESSAGE_OK, &reply, err);
+	return settle_for_absence(r, &reply);
 }
 
 int client_retry(struct client *c, const struct digest *thunk, struct error *err)
 {
 	scoped_reply struct reply reply;
-	return client_call_digest(c, MESSAGE_RETRY, thunk, MESSAGE_OK, &reply, err);
+	int r = client_call_digest(c, MESSAGE_RETRY, thunk, MESSAGE_OK, &reply, err);
+	return settle_for_absence(r, &reply);
 }
 
 int client_log(struct client *c, size_t limit, index_log_fn *fn, void *arg, struct error *err)
@@ -171,4 +179,15 @@ int client_stop(struct client *c, struct error *err)
 		return 0;
 	c->connected = false;
 	return start_step_down(&c->conn, c->store, err);
+}
+
+int client_stop_service(const struct client_options *options, struct error *err)
+{
+	scoped_free char *store = start_store(options);
+	int fd = start_dial(store, err);
+	if (fd < 0)
+		return fd;
+	struct conn c;
+	conn_init(&c, fd);
+	return start_step_down(&c, store, err);
 }

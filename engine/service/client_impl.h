@@ -17,6 +17,7 @@ struct reply {
 	uint16_t type;
 	struct buf payload;
 	int fd; /* -1 when none came */
+	unsigned tries; /* times it was asked, on as many connections; kept by reply_release */
 };
 
 void reply_release(struct reply *r);

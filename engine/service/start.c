@@ -196,6 +196,15 @@ static int dial_and_greet(const char *store, const char *version, struct conn *o
 	return r;
 }
 
+/* Of a service that may not be replaced: not now, or not by this client. */
+static int refuse(const struct message_hello *theirs, struct error *err)
+{
+	return error_set(err, -EPROTO,
+	                 "the service of this store is ggfs %s and does not speak protocol %d of "
+	                 "this ggfs; `ggfs stop` ends it",
+	                 theirs->version, PROTOCOL_VERSION);
+}
+
 /* One try; -ECONNREFUSED and -ECONNRESET mean "not (yet, any more) there". */
 static int connect_once(const char *version, const char *store, bool *replace, struct conn *out,
                         struct error *err)
@@ -205,13 +214,18 @@ static int connect_once(const char *version, const char *store, bool *replace, s
 	int r = dial_and_greet(store, version, &c, &theirs, err);
 	if (r < 0)
 		return r;
-	bool older = start_version_compare(theirs.version, version) < 0 ||
-	             theirs.protocol < PROTOCOL_VERSION;
-	message_hello_release(&theirs);
+	bool mute = theirs.protocol < PROTOCOL_VERSION;
+	bool older = mute || start_version_compare(theirs.version, version) < 0;
 	if (!older || !*replace) {
-		*out = c;
-		return 0;
+		r = mute ? refuse(&theirs, err) : 0;
+		if (r == 0)
+			*out = c;
+		else
+			conn_release(&c);
+		message_hello_release(&theirs);
+		return r;
 	}
+	message_hello_release(&theirs);
 	*replace = false;
 	r = start_step_down(&c, store, err);
 	return r < 0 ? r : error_set(err, -ECONNREFUSED, "the older service has stepped down");

@@ -23,7 +23,7 @@ int fake_answer(struct fake *f, uint16_t type, uint32_t id, struct buf *payload)
 static int greet_back(struct fake *f, uint32_t id)
 {
 	char version[] = GGFS_VERSION, store[] = "/fake";
-	struct message_hello hello = { PROTOCOL_VERSION, 1, version, store };
+	struct message_hello hello = { f->protocol, 1, version, store };
 	struct buf payload = BUF_INIT;
 	message_hello_encode(&payload, &hello);
 	f->connections++;
@@ -75,9 +75,15 @@ static void *fake_thread(void *arg)
 
 void fake_start(struct fake *f, const char *store, fake_frame_fn *on_frame, void *arg)
 {
+	fake_start_as(f, PROTOCOL_VERSION, store, on_frame, arg);
+}
+
+void fake_start_as(struct fake *f, uint32_t protocol, const char *store, fake_frame_fn *on_frame,
+                   void *arg)
+{
 	struct error err;
 	scoped_free char *service = xformat("%s/service", store);
-	*f = (struct fake){ .on_frame = on_frame, .arg = arg, .conn.fd = -1 };
+	*f = (struct fake){ .protocol = protocol, .on_frame = on_frame, .arg = arg, .conn.fd = -1 };
 	assert_ok(make_dirs_at(AT_FDCWD, service, 0700, &err));
 	scoped_fd int dir = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	f->listen_fd = start_listen(dir, &err);

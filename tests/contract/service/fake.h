@@ -15,6 +15,7 @@ typedef int fake_frame_fn(struct fake *f, const struct wire_header *header, cons
                           size_t len);
 
 struct fake {
+	uint32_t protocol; /* it greets with */
 	fake_frame_fn *on_frame;
 	void *arg;
 	atomic_int connections; /* greeted so far */
@@ -29,6 +30,9 @@ struct fake {
 
 /* Listens as the service of the store (made if absent) from now on. */
 void fake_start(struct fake *f, const char *store, fake_frame_fn *on_frame, void *arg);
+/* The same, of that protocol. */
+void fake_start_as(struct fake *f, uint32_t protocol, const char *store, fake_frame_fn *on_frame,
+                   void *arg);
 void fake_stop(struct fake *f);
 /* For on_frame: an answer, its payload (may be NULL) left empty. */
 int fake_answer(struct fake *f, uint16_t type, uint32_t id, struct buf *payload);
