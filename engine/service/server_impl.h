@@ -79,6 +79,7 @@ int server_handle(struct peer *p, const struct wire_header *header, const char *
 int server_infer(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err);
 int server_put(struct peer *p, uint32_t id, int fd, struct error *err);
 int server_input(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err);
+int server_log(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err);
 int server_put_bytes(struct peer *p, uint32_t id, const char *payload, size_t len,
                      struct error *err);
 

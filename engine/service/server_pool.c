@@ -16,6 +16,7 @@ struct errand {
 	bool closure;                 /* INPUT */
 	char *bytes;                  /* PUT_BYTES */
 	size_t len;
+	uint32_t limit;    /* LOG */
 	int fd;            /* PUT */
 	struct buf answer; /* the frame to send */
 };
@@ -182,5 +183,70 @@ int server_input(struct peer *p, uint32_t id, const char *payload, size_t len, s
 	e->path = steal(&path);
 	e->closure = closure;
 	pool_submit(p->server->pool, input_work, e);
+	return 0;
+}
+
+/* --- the log ------------------------------------------------------------------------------------
+ */
+
+enum { LOG_ANSWER_MAX = WIRE_FRAME_MAX / 2 };
+
+/* The newest records, encoded, as many as an answer holds: [dropped, bytes.len). One look at the
+ * log must do, since it grows meanwhile. */
+struct gathered {
+	struct buf bytes;
+	uint32_t *sizes; /* of the records, those dropped included */
+	size_t count, capacity, first;
+	size_t dropped;
+};
+
+static int gather_record(void *arg, const struct log_record *record)
+{
+	struct gathered *g = arg;
+	size_t before = g->bytes.len;
+	message_log_record_encode(&g->bytes, record);
+	array_grow(g->sizes, g->count, g->capacity);
+	g->sizes[g->count++] = (uint32_t)(g->bytes.len - before);
+	while (g->bytes.len - g->dropped > LOG_ANSWER_MAX)
+		g->dropped += g->sizes[g->first++];
+	if (g->dropped > LOG_ANSWER_MAX) {
+		g->bytes.len -= g->dropped;
+		memmove(g->bytes.data, g->bytes.data + g->dropped, g->bytes.len);
+		g->dropped = 0;
+	}
+	return 0;
+}
+
+static void log_work(void *arg)
+{
+	struct errand *e = arg;
+	struct server *s = e->peer->server;
+	struct error err = ERROR_INIT;
+	struct gathered g = { .bytes = BUF_INIT };
+	int r = index_log_iterate(s->index, e->limit, gather_record, &g, &err);
+	if (r < 0) {
+		errand_error(e, r, &err);
+	} else {
+		size_t mark = wire_begin(&e->answer, MESSAGE_ANSWER, e->id);
+		wire_u32(&e->answer, (uint32_t)(g.count - g.first));
+		if (g.count)
+			buf_add(&e->answer, g.bytes.data + g.dropped, g.bytes.len - g.dropped);
+		wire_end(&e->answer, mark);
+	}
+	buf_release(&g.bytes);
+	free(g.sizes);
+	loop_post(s->loop, errand_send, e);
+}
+
+int server_log(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
+{
+	struct wire_reader in = wire_reader(payload, len);
+	uint32_t limit = wire_get_u32(&in);
+	int r = wire_done(&in, err);
+	if (r < 0)
+		return r;
+	struct errand *e = errand_new(p, id);
+	e->limit = limit < MESSAGE_LOG_MAX ? limit : MESSAGE_LOG_MAX;
+	pool_submit(p->server->pool, log_work, e);
 	return 0;
 }

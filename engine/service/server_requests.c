@@ -226,57 +226,6 @@ static int on_retry(struct peer *p, uint32_t id, const char *payload, size_t len
 	return 0;
 }
 
-static int add_record(void *arg, const struct log_record *record)
-{
-	struct buf *records = arg;
-	/* The newest matter and come last; a log that would not fit in a frame is cut before them.
-	 */
-	if (records->len > WIRE_FRAME_MAX / 2)
-		return 1;
-	message_log_record_encode(records, record);
-	return 0;
-}
-
-static int count_record(void *arg, const struct log_record *record)
-{
-	(void)record;
-	++*(uint32_t *)arg;
-	return 0;
-}
-
-static int on_log(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
-{
-	struct wire_reader in = wire_reader(payload, len);
-	uint32_t limit = wire_get_u32(&in);
-	int r = wire_done(&in, err);
-	if (r < 0)
-		return r;
-	if (limit > MESSAGE_LOG_MAX)
-		limit = MESSAGE_LOG_MAX;
-	uint32_t count = 0;
-	struct error why = ERROR_INIT;
-	scoped_buf struct buf records = BUF_INIT;
-	r = index_log_iterate(p->server->index, limit, count_record, &count, &why);
-	/* Halve until it fits: stderr texts are bounded, so a few always do. */
-	while (r == 0 &&
-	       (r = index_log_iterate(p->server->index, count, add_record, &records, &why)) == 1) {
-		buf_reset(&records);
-		count /= 2;
-		r = 0;
-	}
-	if (r < 0) {
-		peer_send_error(p, id, r, error_text(&why));
-		return 0;
-	}
-	struct buf frame = BUF_INIT;
-	size_t mark = wire_begin(&frame, MESSAGE_ANSWER, id);
-	wire_u32(&frame, count);
-	buf_add(&frame, records.data, records.len);
-	wire_end(&frame, mark);
-	peer_send(p, &frame, -1);
-	return 0;
-}
-
 static int on_info(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err)
 {
 	struct server *s = p->server;
@@ -375,7 +324,7 @@ static request_fn *const requests[] = {
 	[MESSAGE_MEMO] = on_memo,
 	[MESSAGE_CANCEL] = on_cancel,
 	[MESSAGE_RETRY] = on_retry,
-	[MESSAGE_LOG] = on_log,
+	[MESSAGE_LOG] = server_log,
 	[MESSAGE_INFO] = on_info,
 	[MESSAGE_STOP] = on_stop,
 	[MESSAGE_MOUNT] = on_mount,

@@ -4,6 +4,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/service/messages.h"
+#include "engine/service/start.h"
+
 int fixture_set_up_without(void **state)
 {
 	struct fixture *x = xcalloc(1, sizeof(*x));
@@ -46,6 +49,22 @@ int fixture_tear_down(void **state)
 	test_directory_remove(x->top);
 	free(x);
 	return 0;
+}
+
+void fixture_greet(struct conn *c)
+{
+	struct error err;
+	char version[] = "0", store[] = "";
+	struct message_hello hello = { PROTOCOL_VERSION, 0, version, store };
+	scoped_buf struct buf b = BUF_INIT;
+	size_t mark = wire_begin(&b, MESSAGE_HELLO, 1);
+	message_hello_encode(&b, &hello);
+	wire_end(&b, mark);
+	struct wire_header h;
+	const char *payload;
+	size_t len;
+	assert_ok(start_ask(c, &b, START_WAIT_MS, &h, &payload, &len, &err));
+	assert_int_equal(h.type, MESSAGE_ANSWER);
 }
 
 static struct ref put_thunk(struct fixture *x, struct thunk *t)

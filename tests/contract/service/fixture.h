@@ -3,6 +3,7 @@
 #define GGFS_TESTS_CONTRACT_SERVICE_FIXTURE_H
 
 #include "engine/service/client.h"
+#include "engine/service/conn.h"
 #include "engine/thunk.h"
 #include "tests/lib/test.h"
 
@@ -22,6 +23,9 @@ int fixture_tear_down(void **state);      /* stops the service, however it stand
 
 /* Fills in client and function where set_up_without has not. */
 void fixture_connect(struct fixture *x);
+
+/* The greeting of a client that is made by hand, on a blocking end. */
+void fixture_greet(struct conn *c);
 
 /* A thunk that writes text into "out" after so long; or one that fails with this message. */
 struct ref fixture_slow(struct fixture *x, unsigned ms, const char *text);

@@ -288,22 +288,6 @@ static void a_relative_input_is_refused_with_a_sentence(void **state)
 	assert_int_equal(fixture_service_pid(x), pid);
 }
 
-static void greet_raw(struct conn *c)
-{
-	struct error err;
-	char version[] = "0", store[] = "";
-	struct message_hello hello = { PROTOCOL_VERSION, 0, version, store };
-	scoped_buf struct buf b = BUF_INIT;
-	size_t mark = wire_begin(&b, MESSAGE_HELLO, 1);
-	message_hello_encode(&b, &hello);
-	wire_end(&b, mark);
-	struct wire_header h;
-	const char *payload;
-	size_t len;
-	assert_ok(start_ask(c, &b, START_WAIT_MS, &h, &payload, &len, &err));
-	assert_int_equal(h.type, MESSAGE_ANSWER);
-}
-
 static void a_mount_must_lend_a_directory(void **state)
 {
 	struct fixture *x = *state;
@@ -313,7 +297,7 @@ static void a_mount_must_lend_a_directory(void **state)
 	int fd = start_dial(x->store, &err);
 	assert_true(fd >= 0);
 	conn_init(&c, fd);
-	greet_raw(&c);
+	fixture_greet(&c);
 	size_t mark = wire_begin(&b, MESSAGE_MOUNT, 2);
 	wire_string(&b, "/somewhere");
 	wire_end(&b, mark);
@@ -335,7 +319,7 @@ static void frames_behind_a_stop_are_not_served(void **state)
 	int fd = start_dial(x->store, &err);
 	assert_true(fd >= 0);
 	conn_init(&c, fd);
-	greet_raw(&c);
+	fixture_greet(&c);
 	wire_end(&b, wire_begin(&b, MESSAGE_STOP, 2));
 	wire_end(&b, wire_begin(&b, MESSAGE_INFO, 3));
 	assert_ok(conn_send(&c, &b, -1, &err));
@@ -427,7 +411,7 @@ static void a_put_of_a_peer_that_left_does_no_harm(void **state)
 		int fd = start_dial(x->store, &err);
 		assert_true(fd >= 0);
 		conn_init(&c, fd);
-		greet_raw(&c);
+		fixture_greet(&c);
 		wire_end(&b, wire_begin(&b, MESSAGE_PUT, 2));
 		assert_ok(conn_send(&c, &b, fcntl(file, F_DUPFD_CLOEXEC, 0), &err));
 		conn_release(&c);
