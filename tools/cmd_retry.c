@@ -172,11 +172,12 @@ const struct verb verb_stop = {
 	.name = "stop",
 	.synopsis = "",
 	.summary = "end the store's service",
-	.description = "Ends the service of the store; what it was making is killed, nothing that "
-	               "was made is\n"
-	               "lost. It comes back by itself when something is to be made: a mount whose "
-	               "readers wait\n"
-	               "starts it again at once.",
+	.description =
+	        "Ends the service of the store; what it was making is killed, nothing that "
+	        "was made is\n"
+	        "lost. It comes back by itself when it is needed: a mount starts it again when "
+	        "a lazy\n"
+	        "file in it is looked at or read, at once where readers wait.",
 	.options = retry_table,
 	.options_size = sizeof(struct retry_options),
 	.run = run_stop,

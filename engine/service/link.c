@@ -203,8 +203,10 @@ static void run_ask(void *arg)
 	struct link *l = e->link;
 	if (l->connected)
 		link_send_asked(l, e->id);
-	else if (e->look) { /* a force waits for the connection; a look is told that there is none
-		             */
+	else
+		link_wake(l);
+	/* A force waits for the connection; a look is told that there is none. */
+	if (!l->connected && e->look) {
 		struct asked *a = link_take(l, e->id);
 		if (a)
 			link_answer_look(a, -EAGAIN, NULL);
@@ -234,6 +236,8 @@ static void run_retry(void *arg)
 		wire_digest(&frame, &e->thunk);
 		wire_end(&frame, mark);
 		link_send(e->link, &frame, -1);
+	} else {
+		link_wake(e->link);
 	}
 	free(e);
 }

@@ -7,6 +7,9 @@
  * reached or started for since LINK_AWAY_MAX_MS, is answered with -ENETDOWN and the reason; one
  * whose deadline passes with -ETIMEDOUT, also while the service is away.
  *
+ * A service that was told to stop says so, and is not started anew until there is a request; one
+ * that somebody else starts is joined, within about LINK_QUIET_MOST_MS.
+ *
  * Threads: all functions from any thread. Callbacks on the link's thread, with no lock held.
  */
 #ifndef GGFS_ENGINE_SERVICE_LINK_H
@@ -14,7 +17,7 @@
 
 #include "engine/service/client.h"
 
-enum { LINK_LOST_MAX = 8, LINK_AWAY_MAX_MS = 60000 };
+enum { LINK_LOST_MAX = 8, LINK_AWAY_MAX_MS = 60000, LINK_QUIET_MOST_MS = 250 };
 
 struct link;
 struct link_force;

@@ -40,11 +40,20 @@ static void count_loss(struct link *l, bool lived)
 		        NULL, false);
 }
 
+static bool any_asked(struct link *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool any = l->asked != NULL;
+	pthread_mutex_unlock(&l->lock);
+	return any;
+}
+
 static void retry_later(struct link *l)
 {
+	int64_t most_ms = l->quiet ? LINK_QUIET_MOST_MS : LINK_RETRY_MOST_MS;
 	l->retry_ms = l->retry_ms ? l->retry_ms * 2 : LINK_RETRY_FIRST_MS;
-	if (l->retry_ms > LINK_RETRY_MOST_MS)
-		l->retry_ms = LINK_RETRY_MOST_MS;
+	if (l->retry_ms > most_ms)
+		l->retry_ms = most_ms;
 	l->timer = loop_after(l->loop, l->retry_ms, link_connect, l);
 }
 
@@ -62,10 +71,23 @@ void link_disconnect(struct link *l)
 	if (atomic_load(&l->closing))
 		return;
 	count_loss(l, lived);
+	if (any_asked(l))
+		l->quiet = false;
 	if (!lived) {
 		retry_later(l);
 		return;
 	}
+	l->retry_ms = 0;
+	link_connect(l);
+}
+
+void link_wake(struct link *l)
+{
+	if (!l->quiet || l->connected)
+		return;
+	l->quiet = false;
+	l->away_since_ms = now_ms();
+	loop_cancel(l->timer);
 	l->retry_ms = 0;
 	link_connect(l);
 }
@@ -174,6 +196,10 @@ static bool is_force(const struct link *l, const struct asked *a)
 /* Tells once, and whoever waits when it has lasted too long. */
 static void stay_away(struct link *l)
 {
+	if (l->connect_options.never_start && !l->options.client.never_start) {
+		retry_later(l); /* nobody has started one yet, as it should be */
+		return;
+	}
 	if (!l->told_away)
 		log_warning("no way to the service: %s", l->connect_error.text);
 	l->told_away = true;
@@ -208,7 +234,7 @@ static void on_connected(void *arg)
 		return;
 	}
 	l->connected = true;
-	l->told_away = false;
+	l->told_away = l->quiet = false;
 	l->connection++;
 	l->connected_ms = now_ms();
 	send_mount(l);
@@ -219,12 +245,19 @@ static void on_connected(void *arg)
 		ask_again(l);
 }
 
+/* Or did so and was killed: then the try fails, as any may. */
+static bool somebody_listens(const struct link *l)
+{
+	scoped_free char *socket = xformat("%s/service/socket", l->store);
+	return access(socket, F_OK) == 0;
+}
+
 /* Starting a service may take a while: on a thread of its own, so that looks go on failing fast. */
 static void *connect_thread(void *arg)
 {
 	struct link *l = arg;
 	l->connect_error = ERROR_INIT;
-	l->connect_code = start_connect(&l->options.client, l->store, &l->closing, &l->fresh,
+	l->connect_code = start_connect(&l->connect_options, l->store, &l->closing, &l->fresh,
 	                                &l->connect_error);
 	loop_post(l->loop, on_connected, l);
 	return NULL;
@@ -236,6 +269,12 @@ void link_connect(void *arg)
 	l->timer = NULL;
 	if (l->connecting || l->connected || atomic_load(&l->closing))
 		return;
+	if (l->quiet && !somebody_listens(l)) {
+		retry_later(l);
+		return;
+	}
+	l->connect_options = l->options.client;
+	l->connect_options.never_start = l->options.client.never_start || l->quiet;
 	if (pthread_create(&l->connector, NULL, connect_thread, l) != 0)
 		retry_later(l);
 	else

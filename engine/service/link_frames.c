@@ -77,4 +77,6 @@ void link_on_frame(struct link *l, const struct wire_header *header, const char 
 		on_error(l, header->id, payload, len);
 	else if (header->type == MESSAGE_SETTLED)
 		on_settled(l, payload, len);
+	else if (header->type == MESSAGE_GOING)
+		l->quiet = true;
 }

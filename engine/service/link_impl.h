@@ -53,6 +53,7 @@ struct link {
 
 	/* The loop's thread only, and link_free once that has ended: */
 	bool connected, was_connected, connecting, told_away;
+	bool quiet; /* the service was told to stop: none is started until there is a request */
 	struct conn conn;
 	uint64_t connection; /* counts them */
 	int64_t connected_ms, away_since_ms;
@@ -63,6 +64,7 @@ struct link {
 	int connect_code;
 	struct error connect_error;
 	struct conn fresh;
+	struct client_options connect_options; /* lent to the thread */
 };
 
 /* --- link.c: what was asked ------------------------------------------------------------------ */
@@ -81,6 +83,7 @@ void link_answer_look(struct asked *a, int code, const struct force_look *look);
 /* --- link_connection.c: all on the loop's thread ---------------------------------------------- */
 
 void link_connect(void *link);
+void link_wake(struct link *l); /* there is a request: connects, if not connected */
 void link_disconnect(struct link *l); /* connects anew, unless the link is closing */
 void link_send(struct link *l, struct buf *frame, int fd);
 /* Sends the request with this id on the present connection, once; nothing if it was withdrawn. */

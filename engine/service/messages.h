@@ -41,6 +41,7 @@ enum message_type {
 	MESSAGE_RESULT,  /* u32 index, force result */
 	MESSAGE_SETTLED, /* digest, i64 code; id 0, unasked */
 	MESSAGE_ANSWER,  /* any other answer */
+	MESSAGE_GOING,   /* no payload; to mounts, id 0, unasked: was told to stop */
 };
 
 struct message_hello {

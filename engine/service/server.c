@@ -81,6 +81,7 @@ static void on_signal(void *arg, uint32_t events)
 	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	log_info("signal %u: stopping", info.ssi_signo);
+	server_tell_going(s);
 	s->stopping = true;
 	loop_stop(s->loop);
 }

@@ -68,6 +68,9 @@ void peer_send(struct peer *p, struct buf *frame, int fd);
 void peer_send_error(struct peer *p, uint32_t id, int code, const char *text);
 void peer_send_ok(struct peer *p, uint32_t id, int fd);
 
+/* Tells the mounts that it was somebody's wish, so that they do not start the next one at once. */
+void server_tell_going(struct server *s);
+
 /* --- server_requests.c: what each message does ------------------------------------------------ */
 
 /* -EBADMSG, with a reason: the peer does not speak our protocol and is dropped. */

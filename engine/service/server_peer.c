@@ -97,6 +97,17 @@ void peer_send_ok(struct peer *p, uint32_t id, int fd)
 	peer_send(p, &frame, fd);
 }
 
+void server_tell_going(struct server *s)
+{
+	for (struct peer *p = s->peers; p; p = p->next) {
+		struct buf frame = BUF_INIT;
+		if (!p->mountpoint)
+			continue;
+		wire_end(&frame, wire_begin(&frame, MESSAGE_GOING, 0));
+		peer_send(p, &frame, -1);
+	}
+}
+
 static int peer_read(struct peer *p, struct error *err)
 {
 	int r = conn_receive(&p->conn, err);

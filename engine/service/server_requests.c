@@ -276,6 +276,7 @@ static int on_stop(struct peer *p, uint32_t id, const char *payload, size_t len,
 	if (len)
 		return error_set(err, -EBADMSG, "this request carries no payload");
 	log_info("asked to stop");
+	server_tell_going(p->server);
 	peer_send_ok(p, id, -1);
 	p->server->stopping = true;
 	loop_stop(p->server->loop);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "engine/service/link.h"
+#include "engine/service/start.h"
 #include "tests/contract/service/fixture.h"
 
 /* What the link's callbacks have said. */
@@ -181,6 +182,85 @@ static void a_service_replaced_by_a_newer_one_is_not_noticed(void **state)
 	link_free(l);
 }
 
+/* Without a connection of its own that could start one. */
+static bool no_service_comes(struct fixture *x, int64_t within_ms)
+{
+	for (int64_t end = now_ms() + within_ms; now_ms() < end;) {
+		scoped_fd int fd = start_dial(x->store, NULL);
+		if (fd >= 0)
+			return false;
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+	}
+	return true;
+}
+
+static void a_stopped_service_stays_so_until_the_mount_needs_it(void **state)
+{
+	struct fixture *x = *state;
+	struct error err;
+	struct heard h = heard_new();
+	struct link *l = open_link(x, &h);
+	scoped_ref struct ref ref = fixture_slow(x, 1, "needed");
+	await_connection(l, &h, &ref);
+	assert_ok(client_stop(x->client, &err));
+	assert_true(no_service_comes(x, 3 * LINK_QUIET_MOST_MS));
+	assert_int_equal(h.reconnected, 0);
+	link_force_start(l, &ref, "test[1]", 0, false, on_done, &h);
+	await(&h, &h.answers, 1);
+	assert_int_equal(h.code, 0);
+	await(&h, &h.reconnected, 1);
+	link_free(l);
+}
+
+static void a_look_at_a_stopped_service_has_it_come_back(void **state)
+{
+	struct fixture *x = *state;
+	struct error err;
+	struct heard h = heard_new();
+	struct link *l = open_link(x, &h);
+	scoped_ref struct ref ref = fixture_slow(x, 1, "x");
+	await_connection(l, &h, &ref);
+	assert_ok(client_stop(x->client, &err));
+	assert_true(no_service_comes(x, 2 * LINK_QUIET_MOST_MS));
+	h.look_code = -EAGAIN;
+	h.looks = 0;
+	await_connection(l, &h, &ref);
+	link_free(l);
+}
+
+static void a_mount_joins_the_service_that_somebody_else_needed(void **state)
+{
+	struct fixture *x = *state;
+	struct error err;
+	struct heard h = heard_new();
+	struct link *l = open_link(x, &h);
+	scoped_ref struct ref ref = fixture_slow(x, 1, "x");
+	await_connection(l, &h, &ref);
+	assert_ok(client_stop(x->client, &err));
+	fixture_service_pid(x);
+	await(&h, &h.reconnected, 1);
+	struct client_service_info info = { 0 };
+	assert_ok(client_info(x->client, &info, &err));
+	assert_true(strv_contains(&info.mounts, "/mnt/of/this/test"));
+	client_service_info_release(&info);
+	link_free(l);
+}
+
+static void a_service_stopped_in_a_force_comes_back_at_once(void **state)
+{
+	struct fixture *x = *state;
+	struct error err;
+	struct heard h = heard_new();
+	struct link *l = open_link(x, &h);
+	scoped_ref struct ref ref = fixture_slow(x, 400, "went on");
+	link_force_start(l, &ref, "test[1]", 0, false, on_done, &h);
+	fixture_wait_running(x, 1);
+	assert_ok(client_stop(x->client, &err));
+	await(&h, &h.answers, 1);
+	assert_int_equal(h.code, 0);
+	link_free(l);
+}
+
 static void every_mount_is_told_what_settles(void **state)
 {
 	enum { LINKS = 5 };
@@ -256,6 +336,10 @@ int main(void)
 		LINK_TEST(a_mount_is_known_to_the_service_also_after_another_has_come),
 		LINK_TEST(a_service_killed_in_a_force_is_not_noticed),
 		LINK_TEST(a_service_replaced_by_a_newer_one_is_not_noticed),
+		LINK_TEST(a_stopped_service_stays_so_until_the_mount_needs_it),
+		LINK_TEST(a_look_at_a_stopped_service_has_it_come_back),
+		LINK_TEST(a_mount_joins_the_service_that_somebody_else_needed),
+		LINK_TEST(a_service_stopped_in_a_force_comes_back_at_once),
 		LINK_TEST(every_mount_is_told_what_settles),
 		cmocka_unit_test_setup_teardown(looks_do_not_wait_for_a_service,
 		                                fixture_set_up_without, fixture_tear_down),
