@@ -48,9 +48,10 @@ static void on_interrupt(int signal)
 	interrupt_seen = 1;
 }
 
+/* Once: the second ends the program, wherever it is. */
 static void catch_interrupt(void)
 {
-	struct sigaction action = { .sa_handler = on_interrupt };
+	struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 }

@@ -14,7 +14,12 @@
 #include "tools/real_tool.h"
 #include "tools/standin.h"
 
-enum { DISCOVERY_BYTES_MAX = 16 << 20, EXIT_NOT_FOUND = 127, EXIT_CANNOT_RUN = 126 };
+enum {
+	PATIENCE_MS = 15000,
+	DISCOVERY_BYTES_MAX = 16 << 20,
+	EXIT_NOT_FOUND = 127,
+	EXIT_CANNOT_RUN = 126
+};
 
 struct call {
 	char **argv;
@@ -147,7 +152,9 @@ static int discover(const struct infer_answer *a, struct infer_request *q, struc
 static int ask(const struct call *call, struct infer_request *q, struct infer_answer *a,
                struct error *err)
 {
-	struct client_options options = { .store = call->store, .service = call->binary };
+	struct client_options options = { .store = call->store,
+		                          .service = call->binary,
+		                          .patience_ms = PATIENCE_MS };
 	struct client *client = NULL;
 	int r = client_open(&options, &client, err);
 	if (r < 0)

@@ -36,7 +36,8 @@ int client_open(const struct client_options *options, struct client **out, struc
 	c->options = (struct client_options){ .store = c->store,
 		                              .service = c->service,
 		                              .version = c->version,
-		                              .never_start = options->never_start };
+		                              .never_start = options->never_start,
+		                              .patience_ms = options->patience_ms };
 	int r = client_connect(c, err);
 	if (r < 0)
 		client_free(c);
@@ -62,6 +63,8 @@ int client_connect(struct client *c, struct error *err)
 		return 0;
 	int r = start_connect(&c->options, c->store, NULL, &c->conn, err);
 	c->connected = r == 0;
+	if (c->connected)
+		fd_set_nonblock(c->conn.fd, true); /* it is waited for in client_wait alone */
 	return r;
 }
 
@@ -95,7 +98,14 @@ int client_send(struct client *c, const struct buf *frame, int fd, struct error 
 		return error_errno(err, "cannot duplicate a descriptor");
 	scoped_buf struct buf bytes = BUF_INIT;
 	buf_add(&bytes, frame->data, frame->len);
-	return conn_send(&c->conn, &bytes, copy, err);
+	client_wait_begin(c);
+	r = conn_send(&c->conn, &bytes, copy, err);
+	while (r == 0 && conn_pending(&c->conn)) {
+		r = client_wait(c, POLLOUT, -1, err);
+		if (r > 0)
+			r = conn_flush(&c->conn, err);
+	}
+	return r;
 }
 
 int client_lost(const struct client *c, struct error *err)
@@ -116,7 +126,9 @@ static int await(struct client *c, uint32_t id, struct reply *out, struct error 
 		if (r < 0)
 			return r;
 		if (r == 0) {
-			r = conn_receive(&c->conn, err);
+			r = client_wait(c, POLLIN, -1, err);
+			if (r > 0)
+				r = conn_receive(&c->conn, err);
 			if (r < 0 && r != -EAGAIN)
 				return r;
 			continue;

@@ -5,6 +5,9 @@
  * A connection lost in mid-request is made again (the service started anew if it is gone)
  * and the request asked again, until CLIENT_TRIES_MAX: all requests are idempotent.
  *
+ * A request may take as long as it takes. A service that has been silent for a while is asked
+ * whether it is there; one that does not even answer that is deaf.
+ *
  * A client newer than the service asks it to step down and starts its own binary's; one whose
  * protocol is older than the service speaks, or newer than one that it may not replace, gets
  * -EPROTO.
@@ -18,7 +21,7 @@
 #include "engine/price.h"
 #include "engine/model/infer.h"
 
-enum { CLIENT_TRIES_MAX = 20 };
+enum { CLIENT_TRIES_MAX = 20, CLIENT_DEAF_MS = 3000 };
 
 struct client;
 
@@ -28,6 +31,8 @@ struct client_options {
 	                        directory, then PATH */
 	const char *version; /* what to call ourselves; NULL: GGFS_VERSION */
 	bool never_start;    /* -ECONNREFUSED rather than start one */
+	int64_t patience_ms; /* with a service that is deaf (below): -ETIMEDOUT then; 0: no end, and
+	                        one warning after CLIENT_DEAF_MS */
 };
 
 /* $GGFS_STORE, else $XDG_CACHE_HOME/ggfs, else ~/.cache/ggfs. Yours to free. */
@@ -67,12 +72,12 @@ struct client_progress {
 };
 typedef void client_progress_fn(void *arg, const struct client_progress *progress);
 struct client_force_options {
-	unsigned jobs;       /* 0: leave the engine's capacity alone */
-	const char *engine;  /* "local=2,lambda=100"; NULL: as the store's settings say */
-	bool leave_far;      /* results may stay in the far store */
+	unsigned jobs;               /* 0: leave the engine's capacity alone */
+	const char *engine;          /* "local=2,lambda=100"; NULL: as the store's settings say */
+	bool leave_far;              /* results may stay in the far store */
 	uint64_t budget_nanodollars; /* 0: none */
-	bool keep_going;     /* else the first failure cancels what has not started */
-	int64_t deadline_ms; /* 0: none */
+	bool keep_going;             /* else the first failure cancels what has not started */
+	int64_t deadline_ms;         /* 0: none */
 	client_progress_fn *progress;
 	void *arg;
 	volatile const int *interrupted; /* polled; non-zero: cancel and return -EINTR */
@@ -91,8 +96,8 @@ int client_cancel(struct client *c, const struct digest *thunk, struct error *er
 int client_retry(struct client *c, const struct digest *thunk, struct error *err);
 int client_log(struct client *c, size_t limit, index_log_fn *fn, void *arg, struct error *err);
 
-/* What forcing all refs would run and cost on these engines (NULL: as the settings say); whole as in
- * forcer_estimate(). */
+/* What forcing all refs would run and cost on these engines (NULL: as the settings say); whole as
+ * in forcer_estimate(). */
 int client_estimate(struct client *c, const struct ref *refs, size_t count, const char *engines,
                     bool whole, struct force_estimate *out, struct error *err);
 /* What was spent since the service began. */

@@ -5,7 +5,7 @@
 #include "common/io.h"
 #include "engine/service/client_impl.h"
 
-enum { INTERRUPT_POLL_MS = 100, COMM_MAX = 64 };
+enum { TICK_MS = 100, COMM_MAX = 64 };
 
 /* A force as the client sees it while it waits. */
 struct waiting {
@@ -101,12 +101,12 @@ static int take_frame(struct waiting *w, const struct wire_header *header, const
 	}
 }
 
+/* Without waiting: it may be the service's silence that whoever interrupts has had enough of. */
 static void withdraw(struct waiting *w)
 {
 	struct buf frame = BUF_INIT;
 	wire_end(&frame, wire_begin(&frame, MESSAGE_FORCE_CANCEL, w->id));
-	client_send(w->client, &frame, -1, NULL);
-	buf_release(&frame);
+	conn_send(&w->client->conn, &frame, -1, NULL);
 }
 
 /* Nothing has happened, but time has passed. */
@@ -119,19 +119,13 @@ static void tick(struct waiting *w)
 
 static int wait_readable(struct waiting *w, struct error *err)
 {
-	struct pollfd p = { .fd = w->client->conn.fd, .events = POLLIN };
 	for (;;) {
-		if (w->options->interrupted && *w->options->interrupted) {
+		int r = client_wait(w->client, POLLIN, w->options->interrupted ? TICK_MS : -1, err);
+		if (r == -EINTR)
 			withdraw(w);
-			return error_set(err, -EINTR, "interrupted");
-		}
-		int n = poll(&p, 1, w->options->interrupted ? INTERRUPT_POLL_MS : -1);
-		if (n > 0)
-			return 0;
-		if (n == 0)
-			tick(w);
-		if (n < 0 && errno != EINTR)
-			return error_errno(err, "cannot wait for the service");
+		if (r != 0)
+			return r < 0 ? r : 0;
+		tick(w);
 	}
 }
 
@@ -146,8 +140,8 @@ static int wait_for_end(struct waiting *w, struct error *err)
 		int r = conn_next(conn, &header, &payload, &len, err);
 		if (r > 0)
 			r = take_frame(w, &header, payload, len, err);
-		else if (r == 0)
-			r = wait_readable(w, err) < 0 ? -EINTR : conn_receive(conn, err);
+		else if (r == 0 && (r = wait_readable(w, err)) == 0)
+			r = conn_receive(conn, err);
 		if (r == 1)
 			return 0;
 		if (r < 0 && r != -EAGAIN)
@@ -199,6 +193,7 @@ int client_force(struct client *c, const struct ref *refs, size_t count,
 		             .count = count };
 	if (options->deadline_ms > 0 && options->deadline_ms <= MESSAGE_DEADLINE_MAX_MS)
 		w.due_ms = now_ms() + options->deadline_ms;
+	c->interrupted = options->interrupted;
 	int r = -ECONNRESET;
 	/* Asked anew after a loss: what was done meanwhile is memoised, so nothing runs twice. */
 	for (int i = 0; i < CLIENT_TRIES_MAX && r == -ECONNRESET; i++) {
@@ -212,6 +207,7 @@ int client_force(struct client *c, const struct ref *refs, size_t count,
 		if (r < 0 && r != -EMSGSIZE)
 			client_disconnect(c);
 	}
+	c->interrupted = NULL;
 	if (r == -ECONNRESET)
 		client_lost(c, err);
 	for (size_t i = 0; r < 0 && i < count; i++)

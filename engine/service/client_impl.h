@@ -11,12 +11,15 @@ struct client {
 	struct conn conn;
 	bool connected;
 	uint32_t last_id;
+	int64_t heard_ms, probed_ms; /* when; 0: not since it was heard */
+	bool told_deaf;
+	volatile const int *interrupted; /* of the force that waits; or NULL */
 };
 
 struct reply {
 	uint16_t type;
 	struct buf payload;
-	int fd; /* -1 when none came */
+	int fd;         /* -1 when none came */
 	unsigned tries; /* times it was asked, on as many connections; kept by reply_release */
 };
 
@@ -37,6 +40,10 @@ void client_disconnect(struct client *c);
 /* Sends a copy of the frame, with fd (stays the caller's, -1: none); connects first. Does not
  * retry: -ECONNRESET tells that the connection is lost, -EMSGSIZE that nothing was sent. */
 int client_send(struct client *c, const struct buf *frame, int fd, struct error *err);
+/* For events on the connection: 1; 0 when most_ms have passed (-1: no end); -EINTR when
+ * interrupted, -ETIMEDOUT when the service is deaf and the client impatient. */
+int client_wait(struct client *c, short events, int64_t most_ms, struct error *err);
+void client_wait_begin(struct client *c); /* its silence counts from now */
 /* What to say when CLIENT_TRIES_MAX connections were lost; -ECONNRESET. */
 int client_lost(const struct client *c, struct error *err);
 

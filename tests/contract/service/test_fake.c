@@ -220,6 +220,54 @@ static void a_service_that_does_not_answer_is_etimedout(void **state)
 	close(fds[1]);
 }
 
+static void a_deaf_service_is_etimedout_for_the_impatient(void **state)
+{
+	struct fixture *x = *state;
+	struct error err;
+	struct fake f;
+	struct digest d;
+	fake_start(&f, x->store, say_nothing, NULL);
+	x->options.patience_ms = ROUND_MS;
+	assert_ok(client_open(&x->options, &x->client, &err));
+	assert_error(client_put_bytes(x->client, "x", 1, &d, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "does not answer"));
+	assert_int_equal(f.frames, 2); /* it was asked whether it is there */
+	fake_stop(&f);
+}
+
+/* Answers the second question about itself, and then the put. */
+static int answer_late(struct fake *f, const struct wire_header *h, const char *p, size_t len)
+{
+	uint32_t *id = f->arg;
+	struct buf payload = BUF_INIT;
+	struct digest d = { { 1 } };
+	(void)p, (void)len;
+	if (h->type == MESSAGE_PUT_BYTES) {
+		*id = h->id;
+		return 0;
+	}
+	if (f->frames < 3)
+		return fake_answer(f, MESSAGE_OK, h->id, NULL);
+	wire_digest(&payload, &d);
+	wire_u64(&payload, 1);
+	return fake_answer(f, MESSAGE_DIGEST, *id, &payload);
+}
+
+static void a_service_that_takes_its_time_is_waited_for(void **state)
+{
+	struct fixture *x = *state;
+	struct error err;
+	struct fake f;
+	struct digest d;
+	uint32_t id = 0;
+	fake_start(&f, x->store, answer_late, &id);
+	x->options.patience_ms = ROUND_MS;
+	assert_ok(client_open(&x->options, &x->client, &err));
+	assert_ok(client_put_bytes(x->client, "x", 1, &d, &err));
+	assert_int_equal(f.frames, 3);
+	fake_stop(&f);
+}
+
 /* --- links -------------------------------------------------------------------------------------
  */
 
@@ -440,6 +488,8 @@ int main(void)
 		FAKE_TEST(answers_to_other_requests_are_passed_over),
 		FAKE_TEST(a_client_that_asks_again_has_less_time_left),
 		cmocka_unit_test(a_service_that_does_not_answer_is_etimedout),
+		FAKE_TEST(a_deaf_service_is_etimedout_for_the_impatient),
+		FAKE_TEST(a_service_that_takes_its_time_is_waited_for),
 		FAKE_TEST(what_a_link_is_told_must_be_what_it_asked),
 		FAKE_TEST(a_link_asks_each_request_once_on_a_connection),
 		FAKE_TEST(a_force_that_its_service_never_survives_is_enetdown_in_the_end),
