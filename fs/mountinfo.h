@@ -8,21 +8,8 @@
 #ifndef GGFS_FS_MOUNTINFO_H
 #define GGFS_FS_MOUNTINFO_H
 
-#include "common/buf.h"
+#include "common/mountinfo.h"
 #include "fs/mount.h"
-
-enum { MOUNTINFO_BYTES_MAX = 64 << 20 };
-
-struct mountinfo_entry {
-	char *directory;
-	char *store;  /* NULL: not a mount of ours */
-	char *device; /* "MAJOR:MINOR" */
-};
-
-void mountinfo_entry_release(struct mountinfo_entry *e);
-
-/* Decodes one line; false when it is malformed. */
-bool mountinfo_parse(const char *line, size_t len, struct mountinfo_entry *out);
 
 /* The topmost mount at directory. -ENOENT: there is none. */
 int mountinfo_find(const char *directory, struct mountinfo_entry *out, struct error *err);

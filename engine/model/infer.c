@@ -537,7 +537,8 @@ static int answer(struct work *w, struct error *err)
 static bool is_ordinary(int code)
 {
 	return code == -ENODATA || code == -ENOENT || code == -EISDIR || code == -EINVAL ||
-	       code == -EPROTO || code == -ENAMETOOLONG || code == -EBADMSG || code == -ENOEXEC;
+	       code == -EPROTO || code == -ENAMETOOLONG || code == -ESTALE || code == -EBADMSG ||
+	       code == -ENOEXEC;
 }
 
 int infer_ask(struct mount_table *mounts, struct store *store, struct index *index,
@@ -552,6 +553,8 @@ int infer_ask(struct mount_table *mounts, struct store *store, struct index *ind
 	w.toolchain = (struct toolchain){ w.v, request->tool, &request->env };
 	struct error why = ERROR_INIT;
 	int r = answer(&w, &why);
+	if (r == 0)
+		r = view_check(w.v, &why);
 	if (r < 0) {
 		if (!is_ordinary(r))
 			log_warning("infer: %s: %s", request->tool, error_text(&why));

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "engine/model/mount_table.h"
+#include "engine/model/locate.h"
 #include "engine/model/view_impl.h"
 #include "engine/placeholder.h"
 
@@ -46,8 +46,7 @@ struct view {
 	struct mount_table *table;
 	struct store *store;
 	struct index *index;
-	struct mount **mounts;
-	size_t mount_count;
+	struct locator locator;
 	struct dir **dirs; /* hash table by path */
 	size_t dir_count, dir_size;
 	struct entry *entries; /* hash table by path */
@@ -63,7 +62,7 @@ struct view *view_new(struct mount_table *mounts, struct store *store, struct in
 	v->table = mounts;
 	v->store = store;
 	v->index = index;
-	mount_table_snapshot(mounts, &v->mounts, &v->mount_count);
+	locator_init(&v->locator, mounts, store);
 	return v;
 }
 
@@ -78,9 +77,7 @@ void view_free(struct view *v)
 		free(v->entries[i].path);
 	free(v->entries);
 	free(v->stored);
-	for (size_t i = 0; i < v->mount_count; i++)
-		mount_unref(v->mounts[i]);
-	free(v->mounts);
+	locator_release(&v->locator);
 	free(v);
 }
 
@@ -113,27 +110,17 @@ void view_file_release(struct view_file *f)
 
 /* --- where a path really is ------------------------------------------------------------------- */
 
-/* The descriptor and the path below it that stand for a real path; "" is the directory itself. */
-static int locate(const struct view *v, const char *real, const char **rest)
+int view_check(const struct view *v, struct error *err)
 {
-	const struct mount *best = NULL;
-	for (size_t i = 0; i < v->mount_count; i++)
-		if (mount_has(v->mounts[i], real) && (!best || v->mounts[i]->len > best->len))
-			best = v->mounts[i];
-	if (!best) {
-		*rest = *real ? real : "/";
-		return AT_FDCWD;
-	}
-	*rest = real + best->len;
-	while (**rest == '/')
-		++*rest;
-	return best->fd;
+	return locator_check(&v->locator, err);
 }
 
 int view_lstat(struct view *v, const char *real_path, struct stat *st)
 {
 	const char *rest;
-	int fd = locate(v, real_path, &rest);
+	int fd, r = locate(&v->locator, real_path, &fd, &rest);
+	if (r < 0)
+		return r;
 	int flags = AT_SYMLINK_NOFOLLOW | (*rest ? 0 : AT_EMPTY_PATH);
 	return fstatat(fd, rest, st, flags) < 0 ? -errno : 0;
 }
@@ -179,31 +166,36 @@ static int lstat_once(struct view *v, const char *real_path, struct stat *st)
 	return e->r;
 }
 
-static char *read_link(const struct view *v, const char *real_path)
+static char *read_link(struct view *v, const char *real_path)
 {
 	char target[PATH_MAX];
 	const char *rest;
-	int fd = locate(v, real_path, &rest);
+	int fd;
+	if (locate(&v->locator, real_path, &fd, &rest) < 0)
+		return NULL;
 	ssize_t len = readlinkat(fd, rest, target, sizeof(target));
 	if (len <= 0 || len == (ssize_t)sizeof(target))
 		return NULL;
 	return xstrndup(target, (size_t)len);
 }
 
-static int open_real(const struct view *v, const char *real)
+static int open_real(struct view *v, const char *real)
 {
 	const char *rest;
-	int dir = locate(v, real, &rest);
+	int dir, r = locate(&v->locator, real, &dir, &rest);
+	if (r < 0)
+		return r;
 	int fd = openat(dir, *rest ? rest : ".", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
 /* Does a placeholder stand there, which the mount may show as a directory? */
-static bool may_be_lazy_directory(const struct view *v, const char *real, const struct stat *st)
+static bool may_be_lazy_directory(struct view *v, const char *real, const struct stat *st)
 {
 	const char *rest;
+	int dir;
 	if (!S_ISREG(st->st_mode) || st->st_size != PLACEHOLDER_SIZE ||
-	    locate(v, real, &rest) == AT_FDCWD)
+	    locate(&v->locator, real, &dir, &rest) < 0 || dir == AT_FDCWD)
 		return false;
 	scoped_ref struct ref ref = REF_INIT;
 	scoped_fd int fd = open_real(v, real);
@@ -405,6 +397,8 @@ int view_look(struct view *v, const char *path, struct view_file *out, struct ma
 		return 0;
 	}
 	int r = look(v, path, 0, &found, links, err);
+	if (view_check(v, err) < 0)
+		r = v->locator.code; /* whatever it came to */
 	if (r < 0) {
 		view_file_release(&found);
 		return r;

@@ -3,6 +3,9 @@
  * ours: paths below a mounted directory are read in its backing directory, whose descriptor the
  * mount process lent; all others where they are.
  *
+ * A mount of this store that has not told of itself (the service, or it, has only just begun) is
+ * waited for, MOUNT_AWAIT_MS at most; then whatever leads there is -ESTALE.
+ *
  * Paths given are absolute, not necessarily normal; symbolic links are resolved as the kernel
  * would, and each one passed is reported, so that the function's world can have the same; so is
  * each directory left again by "..", which must exist there too.
@@ -28,6 +31,9 @@ void mount_table_add(struct mount_table *t, const char *mountpoint, int backing_
 void mount_table_remove(struct mount_table *t, const char *mountpoint);
 /* Whether path lies at or beneath a mounted directory. */
 bool mount_table_covers(struct mount_table *t, const char *path);
+
+/* Ends all waiting for mounts, for good: the service ends. */
+void mount_table_hurry(struct mount_table *t);
 
 struct view;
 
@@ -56,5 +62,8 @@ int view_open(struct view *v, const char *path, struct error *err);
  * by the stat cache; or the placeholder's ref when lazy) are appended. -ENOENT when absent,
  * -EISDIR for a directory. */
 int view_input(struct view *v, const char *path, struct manifest *into, struct error *err);
+/* -ESTALE when anything asked so far led into a mount that is not known: nothing that was concluded
+ * from it holds then. Else 0. */
+int view_check(const struct view *v, struct error *err);
 
 #endif

@@ -160,6 +160,8 @@ static void server_release(struct server *s)
 	}
 	while (s->peers)
 		peer_close(s->peers);
+	if (s->mounts)
+		mount_table_hurry(s->mounts);
 	pool_free(s->pool);
 	if (s->loop) {
 		loop_cancel(s->idle_timer);

@@ -154,6 +154,8 @@ static void input_work(void *arg)
 	scoped_manifest struct manifest m = MANIFEST_INIT;
 	struct view *v = view_new(s->mounts, s->store, s->index);
 	int r = e->closure ? closure_add(v, e->path, &m, &err) : view_input(v, e->path, &m, &err);
+	if (r == 0)
+		r = view_check(v, &err);
 	view_free(v);
 	if (r == 0)
 		r = manifest_finish(&m, &err);

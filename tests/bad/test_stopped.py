@@ -1,7 +1,9 @@
 #!/usr/bin/python3
-"""Services that were told to stop, and services that are there and answer nothing."""
+"""Services that were told to stop, services that answer nothing, and mounts that do not."""
 import os
 import signal
+import socket
+import struct
 import sys
 import time
 import unittest
@@ -53,6 +55,50 @@ class Stopped(Case):
         self.p.ok("force", "o")
         self.await_registration(2)
         self.assertEqual(b"needed\n", self.p.read("o"))
+
+
+class RawClient:
+    """Speaks to a service itself: a verb would look at the path that it sends, and hang there."""
+    HELLO, INPUT, ERROR, ANSWER, PROTOCOL = 1, 17, 65, 70, 2
+
+    def __init__(self, store):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(DEADLINE_S)
+        self.socket.connect(os.path.join(store, "service", "socket"))
+        assert self.ask(self.HELLO, struct.pack("<II", self.PROTOCOL, os.getpid()) + self.string("0")
+                        + self.string(""))[0] == self.ANSWER
+
+    def string(self, text):
+        return struct.pack("<I", len(text.encode())) + text.encode()
+
+    def ask(self, kind, payload):
+        self.socket.sendall(struct.pack("<IHHI", len(payload) + 8, kind, 0, 1) + payload)
+        received = self.socket.makefile("rb")
+        length, kind, _, _ = struct.unpack("<IHHI", received.read(12))
+        return kind, received.read(length - 8)
+
+
+@unittest.skipIf(why_no_mount(), why_no_mount())
+class MountsAway(Case):
+    def test_a_new_service_never_looks_through_a_mount_that_it_does_not_know(self):
+        p = self.p
+        p.write("x.c", "int x;\n")
+        p.mount()
+        [mount] = p.serving()
+        os.kill(mount, signal.SIGSTOP)
+        try:
+            for service in p.services():
+                os.kill(service, signal.SIGKILL)
+            wait_for(lambda: not p.services(), "the end of the service")
+            p.ok("log", cwd=p.base)
+            client = RawClient(p.store)
+            kind, said = client.ask(client.INPUT, client.string(p.path("x.c")) + b"\0")
+        finally:
+            os.kill(mount, signal.SIGCONT)
+        self.assertEqual(client.ERROR, kind)
+        self.assertIn(b"not known to this service", said)
+        wait_for(lambda: client.ask(client.INPUT, client.string(p.path("x.c")) + b"\0")[0] == client.ANSWER,
+                 "the mount's registration")
 
 
 class Deaf(Case):

@@ -1,4 +1,10 @@
 /* The view: files behind a mountpoint, links, placeholders; closures of programs. */
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+#include "common/io.h"
+#include "engine/model/mount_table.h"
 #include "engine/model/view_impl.h"
 #include "tests/unit/model/scene.h"
 
@@ -58,6 +64,111 @@ static void mounts_that_were_removed_are_not_looked_behind(void **state)
 	mount_table_remove(s.mounts, s.tree);
 	assert_false(mount_table_covers(s.mounts, path));
 	assert_int_equal(look(&s, "x.c", NULL, NULL), VIEW_ABSENT);
+	scene_end(&s);
+}
+
+/* As the kernel would list a mount of ours there. */
+static void write_mountinfo(struct scene *s, const char *directory, const char *store)
+{
+	struct error err = ERROR_INIT;
+	scoped_free char *file = xformat("%s/mountinfo", s->top);
+	scoped_free char *text = xformat("22 1 0:5 / / rw - ext4 /dev/sda rw\n"
+	                                 "42 22 0:39 / %s rw,nosuid - fuse.ggfs ggfs:%s rw\n",
+	                                 directory, store);
+	assert_ok(replace_file_at(AT_FDCWD, file, text, strlen(text), 0644, &err));
+	mount_table_free(s->mounts);
+	s->mounts = mount_table_of(file);
+}
+
+/* A file stands where the mount would be: whoever sees it looked through the mountpoint. */
+static void scene_unknown_mount(struct scene *s, const char *store)
+{
+	struct error err = ERROR_INIT;
+	scoped_free char *file = in_tree(s, "x.c"), *named = xformat("%s/%s", s->top, store);
+	assert_ok(replace_file_at(AT_FDCWD, file, "through", 7, 0644, &err));
+	assert_ok(make_dirs_at(AT_FDCWD, named, 0755, &err));
+	write_mountinfo(s, s->tree, named);
+}
+
+static int look_code(struct scene *s, const char *path)
+{
+	struct error err;
+	struct view *v = view_new(s->mounts, s->store, s->index);
+	struct view_file f = { 0 };
+	scoped_free char *full = in_tree(s, path);
+	int r = view_look(v, full, &f, NULL, &err);
+	assert_int_equal(view_check(v, NULL), r);
+	view_file_release(&f);
+	if (r < 0)
+		assert_error(view_look(v, "/", &f, NULL, &err), r); /* it sees nothing any more */
+	view_free(v);
+	return r;
+}
+
+static void a_mount_that_is_not_known_is_never_looked_through(void **state)
+{
+	(void)state;
+	struct scene s;
+	scene_begin(&s);
+	scene_unknown_mount(&s, "store");
+	int64_t begun = now_ms();
+	assert_int_equal(look_code(&s, "x.c"), -ESTALE);
+	assert_true(now_ms() - begun >= MOUNT_AWAIT_MS);
+	int64_t again = now_ms();
+	assert_int_equal(look_code(&s, "no/such/file"), -ESTALE);
+	assert_int_equal(look_code(&s, "."), -ESTALE);
+	assert_true(now_ms() - again < MOUNT_AWAIT_MS); /* it was waited for already */
+	scene_end(&s);
+}
+
+static void *add_later(void *arg)
+{
+	struct scene *s = arg;
+	nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	mount_table_add(s->mounts, s->tree, open(s->backing, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	return NULL;
+}
+
+static void a_mount_that_becomes_known_meanwhile_is_seen(void **state)
+{
+	(void)state;
+	struct scene s;
+	pthread_t thread;
+	struct error err;
+	scene_begin(&s);
+	scene_unknown_mount(&s, "store");
+	scene_text(&s, "x.c", "behind it");
+	assert_int_equal(pthread_create(&thread, NULL, add_later, &s), 0);
+	struct view *v = view_new(s.mounts, s.store, s.index);
+	scoped_free char *path = in_tree(&s, "x.c");
+	scoped_buf struct buf text = BUF_INIT;
+	assert_ok(view_read(v, path, 100, &text, &err));
+	assert_string_equal(text.data, "behind it");
+	view_free(v);
+	pthread_join(thread, NULL);
+	scene_end(&s);
+}
+
+static void nothing_is_waited_for_once_the_service_ends(void **state)
+{
+	(void)state;
+	struct scene s;
+	scene_begin(&s);
+	scene_unknown_mount(&s, "store");
+	mount_table_hurry(s.mounts);
+	int64_t begun = now_ms();
+	assert_int_equal(look_code(&s, "x.c"), -ESTALE);
+	assert_true(now_ms() - begun < MOUNT_AWAIT_MS);
+	scene_end(&s);
+}
+
+static void a_mount_of_another_store_is_looked_through(void **state)
+{
+	(void)state;
+	struct scene s;
+	scene_begin(&s);
+	scene_unknown_mount(&s, "other-store");
+	assert_int_equal(look(&s, "x.c", NULL, NULL), VIEW_FILE);
 	scene_end(&s);
 }
 
@@ -374,6 +485,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_are_seen_in_the_backing_directory),
 		cmocka_unit_test(mounts_that_were_removed_are_not_looked_behind),
+		cmocka_unit_test(a_mount_that_is_not_known_is_never_looked_through),
+		cmocka_unit_test(a_mount_that_becomes_known_meanwhile_is_seen),
+		cmocka_unit_test(nothing_is_waited_for_once_the_service_ends),
+		cmocka_unit_test(a_mount_of_another_store_is_looked_through),
 		cmocka_unit_test(a_mount_beneath_a_mount_comes_first),
 		cmocka_unit_test(links_passed_and_directories_left_are_reported),
 		cmocka_unit_test(dots_behind_a_link_lead_where_the_kernel_goes),
