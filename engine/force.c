@@ -287,23 +287,10 @@ void forcer_free(struct forcer *f)
 	free(f);
 }
 
-/* Everything somebody named that is not at the engine, if only as its resolved thunk; what has
- * settled counts until all are told, so that a forcer without any has nothing to do. */
-static bool is_queued(const struct node *n)
-{
-	const struct node *resolved = n->merged && n->want_count ? n->wants[0].target : NULL;
-	return n->asked && n->state != NODE_RUNNING &&
-	       !(resolved && resolved->state == NODE_RUNNING);
-}
-
 void forcer_counts(struct forcer *f, struct force_counts *out)
 {
-	size_t position = 0;
 	*out = f->counts;
 	out->running = f->running_now;
-	out->queued = 0;
-	for (struct node *n; (n = digest_map_next(&f->thunks, &position));)
-		out->queued += is_queued(n);
 }
 
 void forcer_on_settled(struct forcer *f, forcer_settled_fn *fn, void *arg)

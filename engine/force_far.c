@@ -89,7 +89,7 @@ static void node_sends(struct node *n, struct force_errand *e)
 {
 	e->node = n;
 	n->errand = e;
-	n->state = NODE_AFAR;
+	node_enter(n, NODE_AFAR);
 }
 
 /* --- for nodes -----------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ void node_errand_done(struct node *n, struct force_errand *e)
 		f->far.remember(f->far.arg, &e->digest, false);
 	else if (e->code < 0 && e->code != -ENOENT)
 		log_warning("the far store: %s", e->reason);
-	n->state = NODE_NEW;
+	node_enter(n, NODE_NEW);
 	node_to_agenda(n);
 }
 

@@ -80,6 +80,45 @@ static struct digest_map *map_of(struct forcer *f, enum node_kind kind)
 	return kind == NODE_THUNK ? &f->thunks : &f->sets;
 }
 
+/* Everything somebody named that is not at the engine, if only as its resolved thunk; what has
+ * settled counts until all are told, so that a forcer without any has nothing to do. */
+static bool is_queued(const struct node *n)
+{
+	const struct node *resolved = n->merged && n->want_count ? n->wants[0].target : NULL;
+	return n->in_hand && n->kind == NODE_THUNK && n->asked && n->state != NODE_RUNNING &&
+	       !(resolved && resolved->state == NODE_RUNNING);
+}
+
+void node_recount(struct node *n)
+{
+	bool counts = is_queued(n);
+	if (counts && !n->counted)
+		n->forcer->counts.queued++;
+	else if (!counts && n->counted)
+		n->forcer->counts.queued--;
+	n->counted = counts;
+}
+
+void node_enter(struct node *n, enum node_state state)
+{
+	bool moves = (n->state == NODE_RUNNING) != (state == NODE_RUNNING);
+	n->state = state;
+	node_recount(n);
+	if (!moves)
+		return;
+	for (struct want *w = TAILQ_FIRST(&n->waiters); w; w = TAILQ_NEXT(w, link))
+		if (w->kind == WANT_RESOLVED)
+			node_recount(w->owner);
+}
+
+size_t forcer_count_queued(struct forcer *f)
+{
+	size_t position = 0, count = 0;
+	for (struct node *n; (n = digest_map_next(&f->thunks, &position));)
+		count += is_queued(n);
+	return count;
+}
+
 struct node *node_obtain(struct forcer *f, enum node_kind kind, const struct digest *digest,
                          const struct node_wish *wish)
 {
@@ -99,8 +138,16 @@ struct node *node_obtain(struct forcer *f, enum node_kind kind, const struct dig
 	n->asker = asker_share(wish->asker);
 	TAILQ_INIT(&n->waiters);
 	digest_map_put(map_of(f, kind), digest, n);
+	n->in_hand = true;
 	node_to_agenda(n);
 	return n;
+}
+
+void node_take_out(struct node *n)
+{
+	digest_map_remove(map_of(n->forcer, n->kind), &n->digest);
+	n->in_hand = false;
+	node_recount(n);
 }
 
 void node_free(struct node *n)
@@ -134,7 +181,7 @@ void node_to_agenda(struct node *n)
 
 void node_to_ready(struct node *n)
 {
-	n->state = NODE_READY;
+	node_enter(n, NODE_READY);
 	TAILQ_INSERT_TAIL(&n->forcer->ready[n->priority], n, ready);
 	forcer_schedule(n->forcer);
 }
@@ -197,8 +244,12 @@ void want_attach(struct want *w, struct node *target)
 	assert(!w->target);
 	w->target = target;
 	TAILQ_INSERT_TAIL(&target->waiters, w, link);
-	if (w->kind == WANT_OUTPUT)
+	if (w->kind == WANT_OUTPUT && !target->asked) {
 		target->asked = true;
+		node_recount(target);
+	}
+	if (w->kind == WANT_RESOLVED)
+		node_recount(w->owner);
 }
 
 void want_detach(struct want *w)
@@ -206,6 +257,8 @@ void want_detach(struct want *w)
 	if (w->target)
 		TAILQ_REMOVE(&w->target->waiters, w, link);
 	w->target = NULL;
+	if (w->kind == WANT_RESOLVED)
+		node_recount(w->owner);
 }
 
 void want_release(struct want *w)
@@ -243,7 +296,7 @@ void node_prune(struct node *n)
 			}
 		}
 		node_off_queues(at);
-		digest_map_remove(map_of(at->forcer, at->kind), &at->digest);
+		node_take_out(at);
 		node_free(at);
 	}
 }

@@ -13,6 +13,7 @@ struct node *node_distrusted(struct forcer *f, const struct digest *thunk,
 {
 	struct node *n = node_obtain(f, NODE_THUNK, thunk, wish);
 	n->asked = true;
+	node_recount(n);
 	if (n->state == NODE_NEW)
 		n->distrust = true;
 	return n;
@@ -104,7 +105,7 @@ bool node_heal(struct node *owner, const struct digest *absent)
 	free(steal(&owner->thunk));
 	owner->heals++;
 	owner->merged = owner->changed = false;
-	owner->state = NODE_NEW;
+	node_enter(owner, NODE_NEW);
 	node_to_agenda(owner);
 	return true;
 }

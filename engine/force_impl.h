@@ -124,6 +124,8 @@ struct node {
 	bool memoised;   /* settled, and nothing ran for it */
 	bool ran_below;  /* something ran for its inputs */
 	bool on_agenda;
+	bool in_hand; /* on its forcer's map */
+	bool counted; /* in counts.queued */
 	bool far_asked; /* whether somebody else has made it */
 	unsigned fetches;
 	struct force_errand *errand;
@@ -223,7 +225,7 @@ struct forcer {
 	struct loop_timer *drain;
 	bool closing;               /* no new work */
 	bool no_prune;              /* every node is being settled: none may vanish meanwhile */
-	struct force_counts counts; /* queued and running are counted when asked for */
+	struct force_counts counts; /* all but running */
 	size_t running_now;
 	forcer_settled_fn *settled;
 	void *settled_arg;
@@ -258,7 +260,12 @@ struct node_wish node_wish(const struct node *owner); /* of a node for its input
 /* The node of this digest, made (NODE_NEW, on the agenda) when there is none. */
 struct node *node_obtain(struct forcer *f, enum node_kind kind, const struct digest *digest,
                          const struct node_wish *wish);
+void node_take_out(struct node *n); /* off the map: who wants this thunk now gets another node */
 void node_free(struct node *n);
+void node_enter(struct node *n, enum node_state state);
+/* To be called whenever anything of what makes a node queued has changed, but for its state. */
+void node_recount(struct node *n);
+size_t forcer_count_queued(struct forcer *f); /* by looking at each, for tests: as counts.queued */
 void node_to_agenda(struct node *n);
 void node_to_ready(struct node *n);
 void node_off_queues(struct node *n);

@@ -192,7 +192,7 @@ static bool wait_for_inputs(struct node *n)
 		return false;
 	}
 	collect_wants(n);
-	n->state = NODE_WAITING;
+	node_enter(n, NODE_WAITING);
 	if (n->followed && n->want_count && graph_reaches(n, n, &path)) {
 		fail_cycle(n, path);
 		return false;
@@ -260,8 +260,8 @@ static void merge_with_resolved(struct node *n)
 	n->want_count = n->pending = 1;
 	n->wants[0] = (struct want){ .kind = WANT_RESOLVED, .owner = n, .memoised = true };
 	want_attach(&n->wants[0], target);
-	n->state = NODE_WAITING;
 	n->merged = true;
+	node_enter(n, NODE_WAITING);
 }
 
 static void thunk_inputs_known(struct node *n)

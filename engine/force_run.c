@@ -124,7 +124,7 @@ static void try_again(struct node *n)
 {
 	int64_t pause_ms = (int64_t)FORCE_PAUSE_FIRST_MS << (n->tries - 1);
 	uint64_t chance = ((uint64_t)now_us() ^ n->digest.bytes[0]) * 0x9e3779b97f4a7c15u >> 33;
-	n->state = NODE_PAUSED;
+	node_enter(n, NODE_PAUSED);
 	n->pause = loop_after(n->forcer->loop, pause_ms + (int64_t)(chance % (uint64_t)pause_ms),
 	                      pause_over, n);
 }
@@ -284,7 +284,7 @@ static void submit(struct node *n)
 		.arg = job,
 	};
 	node_off_queues(n);
-	n->state = NODE_RUNNING;
+	node_enter(n, NODE_RUNNING);
 	n->tries++;
 	int r = f->engine->ops->submit(f->engine, &order, &job->ticket, &err);
 	if (r < 0) {

@@ -122,7 +122,7 @@ static void settle(struct node *n)
 {
 	assert(n->state != NODE_SETTLED && !n->job);
 	node_off_queues(n);
-	n->state = NODE_SETTLED;
+	node_enter(n, NODE_SETTLED);
 	node_to_agenda(n);
 	node_release_wants(n);
 }

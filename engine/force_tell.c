@@ -307,9 +307,8 @@ static void tell_failed(struct node *n, struct want *w)
 
 void node_deliver(struct node *n)
 {
-	struct forcer *f = n->forcer;
 	/* Off the map first: who is told may want the same thunk again, with less trust. */
-	digest_map_remove(n->kind == NODE_THUNK ? &f->thunks : &f->sets, &n->digest);
+	node_take_out(n);
 	for (struct want *w; (w = TAILQ_FIRST(&n->waiters));) {
 		want_detach(w);
 		if (n->failure)

@@ -5,7 +5,7 @@
 #include "common/log.h"
 #include "engine/service/server_impl.h"
 
-enum { COUNTS_FRESH_MS = 20 };
+enum { COUNTS_LATER_MS = 20 };
 
 /* One target of a force. */
 struct target {
@@ -74,19 +74,12 @@ static uint64_t spent_so_far(struct server *s)
 	return totals.spent;
 }
 
-const struct force_counts *server_counts_now(struct server *s)
+static struct force_counts counts_now(struct server *s)
 {
-	forcer_counts(s->forcer, &s->counts);
-	s->counts.cost_nanodollars = spent_so_far(s);
-	s->counts_ms = now_ms();
-	return &s->counts;
-}
-
-const struct force_counts *server_counts(struct server *s)
-{
-	if (s->counts_ms && now_ms() - s->counts_ms < COUNTS_FRESH_MS)
-		return &s->counts;
-	return server_counts_now(s);
+	struct force_counts counts;
+	forcer_counts(s->forcer, &counts);
+	counts.cost_nanodollars = spent_so_far(s);
+	return counts;
 }
 
 static void send_counts(struct peer_force *f, const struct force_event *event)
@@ -95,7 +88,7 @@ static void send_counts(struct peer_force *f, const struct force_event *event)
 	if (event)
 		m.event = *event;
 	struct server *s = f->peer->server;
-	m.counts = event ? *server_counts(s) : *server_counts_now(s);
+	m.counts = counts_now(s);
 	m.counts.done -= f->before.done;
 	m.counts.failed -= f->before.failed;
 	m.counts.memoised -= f->before.memoised;
@@ -239,8 +232,7 @@ static void begin_force(struct peer *p, uint32_t id, const struct message_force 
 	f->targets = xcalloc(m->count, sizeof(*f->targets));
 	f->next = p->forces;
 	p->forces = f;
-	/* Fresh, and remembered: counts told later may not be older than these. */
-	f->before = *server_counts_now(p->server);
+	f->before = counts_now(p->server);
 	for (uint32_t i = 0; i < m->count; i++)
 		f->targets[i] = (struct target){ .owner = f, .index = i };
 	f->starting = true;
@@ -374,7 +366,7 @@ static bool send_to_watchers(struct server *s, const struct force_event *event)
 	return watched;
 }
 
-/* The counts that went with the last events were those of a moment before. */
+/* What an event leads to comes after it: more that is queued, or that runs. */
 static void send_last_counts(void *arg)
 {
 	struct server *s = arg;
@@ -386,7 +378,7 @@ void server_event(void *arg, const struct force_event *event)
 {
 	struct server *s = arg;
 	if (send_to_watchers(s, event) && !s->counts_timer)
-		s->counts_timer = loop_after(s->loop, COUNTS_FRESH_MS, send_last_counts, s);
+		s->counts_timer = loop_after(s->loop, COUNTS_LATER_MS, send_last_counts, s);
 }
 
 void server_settled(void *arg, const struct digest *thunk, int code)

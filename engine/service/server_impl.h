@@ -48,8 +48,6 @@ struct server {
 	struct loop_watch *listen_watch, *signal_watch;
 	struct loop_timer *idle_timer, *accept_timer, *counts_timer;
 	int64_t idle_since_ms;
-	struct force_counts counts; /* as of counts_ms; see server_counts */
-	int64_t counts_ms;
 	struct peer *peers;
 	size_t peer_count;
 	bool stopping;
@@ -92,11 +90,6 @@ int server_put_bytes(struct peer *p, uint32_t id, const char *payload, size_t le
 int server_force(struct peer *p, uint32_t id, const char *payload, size_t len, struct error *err);
 void server_force_cancel(struct peer *p, uint32_t id);
 void server_forces_drop(struct peer *p); /* the peer is gone */
-/* The forcer's counts, at most COUNTS_FRESH_MS old: they are asked for at each event, and counting
- * walks over all that is queued. */
-const struct force_counts *server_counts(struct server *s);
-/* The same as of now. */
-const struct force_counts *server_counts_now(struct server *s);
 int server_estimate(struct peer *p, uint32_t id, const char *payload, size_t len,
                     struct error *err);
 void server_purses_free(struct server *s);

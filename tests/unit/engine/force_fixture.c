@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "engine/force_impl.h"
+
 enum { PATIENCE_MS = 60000, POLL_MS = 1 };
 
 int fixture_setup(void **state)
@@ -165,6 +167,9 @@ void run_until(struct fixture *x, condition_fn *condition, void *arg)
 	assert_ok(loop_run(x->loop, &err));
 	if (w.late)
 		fail_msg("what was waited for did not come about");
+	struct force_counts counts;
+	forcer_counts(x->forcer, &counts);
+	assert_int_equal(counts.queued, forcer_count_queued(x->forcer));
 }
 
 static bool is_answered(void *arg)

@@ -3,6 +3,7 @@
  * caller that stays is answered once, what succeeds is right, and nothing is left over.
  * GGFS_TEST_SEED=N runs that one seed.
  */
+#include "engine/force_impl.h"
 #include "force_fixture.h"
 
 #include <stdio.h>
@@ -98,9 +99,24 @@ static bool is_answered(void *arg)
 	return ((struct result *)arg)->answered;
 }
 
+/* What is kept up to date at each step is what counting gives. */
+static void check_counts(struct fixture *x)
+{
+	struct force_counts counts;
+	forcer_counts(x->forcer, &counts);
+	assert_int_equal(counts.queued, forcer_count_queued(x->forcer));
+}
+
+struct soon {
+	struct fixture *fixture;
+	int turns;
+};
+
 static bool is_soon(void *arg)
 {
-	return (*(int *)arg)-- <= 0;
+	struct soon *soon = arg;
+	check_counts(soon->fixture);
+	return soon->turns-- <= 0;
 }
 
 static void check_result(struct fixture *x, struct graph *g, size_t which, struct result *r)
@@ -121,7 +137,7 @@ static void check_result(struct fixture *x, struct graph *g, size_t which, struc
 static void interfere(struct fixture *x, struct graph *g, struct result *results)
 {
 	struct result *r = &results[chance(CALLERS)];
-	int turns = (int)chance(4);
+	struct soon soon = { x, (int)chance(4) };
 	switch (chance(12)) {
 	case 0:
 		forcer_cancel_thunk(x->forcer, &g->refs[chance(THUNKS)].digest);
@@ -146,8 +162,9 @@ static void interfere(struct fixture *x, struct graph *g, struct result *results
 		fake_release(&x->fake);
 		break;
 	default:
-		run_until(x, is_soon, &turns);
+		run_until(x, is_soon, &soon);
 	}
+	check_counts(x);
 }
 
 static void play(struct fixture *x)
@@ -176,7 +193,9 @@ static void play(struct fixture *x)
 		check_result(x, &g, which[i], &results[i]);
 		result_release(&results[i]);
 	}
+	check_counts(x);
 	run_until_idle(x);
+	assert_int_equal(forcer_count_queued(x->forcer), 0);
 	for (size_t i = 0; i < THUNKS; i++) {
 		ref_release(&g.refs[i]);
 		free(g.expected[i]);
