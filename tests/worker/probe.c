@@ -205,10 +205,13 @@ static void children(void)
 	posix_spawn_file_actions_t actions;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 200, "/w/in/file", O_RDONLY, 0);
-	tell_code("posix_spawn", posix_spawn(&pid, "/usr/bin/probe", &actions, NULL, argv, env));
+	/* Told when the child has said its line, which it does at the same time. */
+	int code = posix_spawn(&pid, "/usr/bin/probe", &actions, NULL, argv, env);
 	wait_for("spawned", pid);
-	tell_code("posix_spawnp", posix_spawnp(&pid, "probe", NULL, NULL, argv, environ));
+	tell_code("posix_spawn", code);
+	code = posix_spawnp(&pid, "probe", NULL, NULL, argv, environ);
 	wait_for("spawned by name", pid);
+	tell_code("posix_spawnp", code);
 	tell_code("posix_spawn absent",
 	          -posix_spawn(&pid, "/bin/absent", NULL, NULL, argv, env) < 0);
 	posix_spawn_file_actions_destroy(&actions);

@@ -100,12 +100,12 @@ execvp absent: 25344
 execv of a directory: 25344
     [/usr/bin/probe] [/w/script] [argument] X= relocate=0 fd200=-1
 a script: 0
-posix_spawn: 0
     [argv zero] [child] [by name] X=1 relocate=0 fd200=0
 spawned: 0
-posix_spawnp: 0
+posix_spawn: 0
     [argv zero] [child] [by name] X= relocate=0 fd200=-1
 spawned by name: 0
+posix_spawnp: 0
 posix_spawn absent: 1
 """
 
