@@ -98,10 +98,12 @@ class Serve(unittest.TestCase):
         self.start("--jobs", "2")
         answers = []
 
-        def ask(name):
-            answers.append(self.run_thunks(self.world.sh(f"sleep 2; echo {name} >out", timeout=30)))
+        def ask(thunk):
+            answers.append(self.run_thunks(thunk))
         self.run_thunks(self.world.sh("echo >out"))
-        threads = [threading.Thread(target=ask, args=(n,)) for n in "ab"]
+        # Made before any thread begins: a world is one thread's.
+        thunks = [self.world.sh(f"sleep 2; echo {name} >out", timeout=30) for name in "ab"]
+        threads = [threading.Thread(target=ask, args=(thunk,)) for thunk in thunks]
         for t in threads:
             t.start()
         for t in threads:
@@ -156,14 +158,15 @@ class Serve(unittest.TestCase):
     def test_the_time_that_a_request_waits_for_a_job_counts(self):
         self.start("--jobs", "1")
         self.run_thunks(self.world.sh("echo >out"))
-        asking = threading.Thread(target=lambda: self.run_thunks(self.world.sh("echo; sleep 3; echo >out")))
+        slow = self.world.sh("echo; sleep 3; echo >out")
+        asking = threading.Thread(target=lambda: self.run_thunks(slow))
         asking.start()
         limit = time.monotonic() + DEADLINE_S
         while not leftovers("echo; sleep 3") and time.monotonic() < limit:
             time.sleep(0.01)
         begin = time.monotonic()
         answer = self.run_thunks(self.world.sh("sleep 1000"), headers={"Ggfs-Timeout-Ms": "5000"})
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, 7)  # and not 8
         # Another worker would have the time that this one did not.
         self.assertEqual(answer["results"][0]["outcome"], "lost")
         asking.join()
