@@ -515,6 +515,8 @@ static struct lexed *finish(struct lexer *lx)
 struct lexed *lex_file(const char *text, size_t len, unsigned mode)
 {
 	struct lexer *lx = xcalloc(1, sizeof(*lx));
+	/* What has no tokens still points to where they would be. */
+	array_grow(lx->tokens, lx->token_count, lx->token_capacity);
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		text += 3;
 		len -= 3;

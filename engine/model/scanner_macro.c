@@ -175,7 +175,9 @@ static void push_context(struct macros *m, const struct token *tokens, uint32_t 
                          struct macro_entry *macro, bool barrier)
 {
 	struct context *c = macros_alloc(m, sizeof(*c));
-	*c = (struct context){ m->context, tokens, tokens + count, macro, barrier };
+	/* An argument of no tokens is a NULL of none. */
+	*c = (struct context){ m->context, tokens, count ? tokens + count : tokens, macro,
+		               barrier };
 	m->context = c;
 }
 
