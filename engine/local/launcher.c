@@ -13,6 +13,7 @@
 
 #include "common/io.h"
 #include "engine/local/filter.h"
+#include "engine/local/limit.h"
 #include "engine/local/isolate.h"
 #include "engine/local/weak.h"
 
@@ -33,17 +34,6 @@ struct start {
 	int ruleset; /* weak: what may be read; -1: anything */
 	int error;   /* set by the child when it could not execute */
 };
-
-static void set_limit(int resource, rlim_t value)
-{
-	struct rlimit limit;
-	if (getrlimit(resource, &limit) < 0)
-		return;
-	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > value)
-		limit.rlim_max = value;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(resource, &limit);
-}
 
 static int listen_trace(const struct start *s)
 {
@@ -82,8 +72,8 @@ static int start_child(void *arg)
 	struct start *s = arg;
 	setsid();
 	if (s->job->memory_mib)
-		set_limit(RLIMIT_AS,
-		          (rlim_t)s->job->memory_mib * FUNCTION_MEMORY_FACTOR * (1 << 20));
+		limit_lower(RLIMIT_AS,
+		            (rlim_t)s->job->memory_mib * FUNCTION_MEMORY_FACTOR * (1 << 20));
 	int r = enter_world(s);
 	if (r == 0 && s->trace.filter)
 		r = listen_trace(s);
@@ -226,10 +216,10 @@ static int become(const struct launcher_options *options, struct error *err)
 	close(RUNNER_SOCKET);
 	close(options->runner_end);
 	umask(022);
-	set_limit(RLIMIT_CORE, 0);
-	set_limit(RLIMIT_NOFILE, FUNCTION_FILES_MAX);
+	limit_lower(RLIMIT_CORE, 0);
+	limit_lower(RLIMIT_NOFILE, FUNCTION_FILES_MAX);
 	if (!options->weak) /* else all processes of the user count */
-		set_limit(RLIMIT_NPROC, FUNCTION_PROCESSES_MAX);
+		limit_lower(RLIMIT_NPROC, FUNCTION_PROCESSES_MAX);
 	return isolate_restrict(!options->weak, err);
 }
 

@@ -15,6 +15,7 @@
 
 #include "common/io.h"
 #include "engine/local/filter.h"
+#include "engine/local/limit.h"
 #include "engine/local/weak.h"
 
 /* What the keeper tells when all is over. */
@@ -27,17 +28,6 @@ enum { CONTROL = 3 }; /* the keeper's end */
 
 /* --- in the keeper -----------------------------------------------------------------------------
  */
-
-static void set_limit(int resource, rlim_t value)
-{
-	struct rlimit limit;
-	if (getrlimit(resource, &limit) < 0)
-		return;
-	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > value)
-		limit.rlim_max = value;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(resource, &limit);
-}
 
 static void allow(int ruleset, const char *path, uint64_t rights)
 {
@@ -103,7 +93,7 @@ static _Noreturn void start_function(const struct keeper_job *job, int ruleset, 
 		r = 0; /* where there is no seccomp either: nothing is denied then */
 	/* Last: it is the function's bound, not ours. */
 	if (r == 0 && job->memory_mib)
-		set_limit(RLIMIT_AS, (rlim_t)job->memory_mib * FUNCTION_MEMORY_TIMES << 20);
+		limit_lower(RLIMIT_AS, (rlim_t)job->memory_mib * FUNCTION_MEMORY_TIMES << 20);
 	if (r == 0) {
 		execve(job->execute, job->argv, job->env);
 		r = -errno;
@@ -197,8 +187,8 @@ static int prepare(int control, int stderr_fd)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	set_limit(RLIMIT_CORE, 0);
-	set_limit(RLIMIT_NOFILE, FUNCTION_FILES_MAX_OPEN);
+	limit_lower(RLIMIT_CORE, 0);
+	limit_lower(RLIMIT_NOFILE, FUNCTION_FILES_MAX_OPEN);
 	return r;
 }
 

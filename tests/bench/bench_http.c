@@ -224,71 +224,81 @@ static void run_round(struct bench *b, const char *name, unsigned long requests,
 	       1e6 * cpu / (double)requests, resident_mib());
 }
 
-int main(int argc, char **argv)
+struct settings {
+	unsigned long in_flight, requests, body;
+	int64_t latency_ms;
+	const char *url; /* NULL: a server of our own */
+	struct http_options http;
+};
+
+static int read_options(int argc, char **argv, struct settings *out)
 {
-	unsigned long in_flight = 8000, requests = 40000, body = 4000;
-	int64_t latency_ms = 100;
-	const char *other = NULL;
-	struct http_options options = { 0 };
 	static const struct option known[] = {
 		{ "in-flight", 1, NULL, 'n' }, { "requests", 1, NULL, 'r' },
 		{ "latency", 1, NULL, 'l' },   { "body", 1, NULL, 'b' },
 		{ "url", 1, NULL, 'u' },       { "ca", 1, NULL, 'c' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option;
-	while ((option = getopt_long(argc, argv, "", known, NULL)) > 0) {
-		switch (option) {
-		case 'n':
-			in_flight = strtoul(optarg, NULL, 10);
-			break;
-		case 'r':
-			requests = strtoul(optarg, NULL, 10);
-			break;
-		case 'l':
-			latency_ms = strtol(optarg, NULL, 10);
-			break;
-		case 'b':
-			body = strtoul(optarg, NULL, 10);
-			break;
-		case 'u':
-			other = optarg;
-			break;
-		case 'c':
-			options.ca_bundle = optarg;
-			break;
-		default:
-			return 2;
-		}
+	*out = (struct settings){
+		.in_flight = 8000, .requests = 40000, .body = 4000, .latency_ms = 100
+	};
+	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) > 0;) {
+		if (option == 'n')
+			out->in_flight = strtoul(optarg, NULL, 10);
+		else if (option == 'r')
+			out->requests = strtoul(optarg, NULL, 10);
+		else if (option == 'l')
+			out->latency_ms = strtol(optarg, NULL, 10);
+		else if (option == 'b')
+			out->body = strtoul(optarg, NULL, 10);
+		else if (option == 'u')
+			out->url = optarg;
+		else if (option == 'c')
+			out->http.ca_bundle = optarg;
+		else
+			return -1;
 	}
+	return 0;
+}
+
+static void run_rounds(struct bench *b, const struct settings *s, const char *url)
+{
+	static const char *const headers[] = { "content-type: application/json",
+		                               "x-amz-invocation-type: RequestResponse" };
+	scoped_free char *bytes = xcalloc(1, s->body + 1);
+	memset(bytes, 'x', s->body);
+	b->request = (struct http_request){ .method = "POST",
+		                            .url = url,
+		                            .headers = headers,
+		                            .header_count = 2,
+		                            .body = bytes,
+		                            .body_len = s->body,
+		                            .arg = b,
+		                            .done = done };
+	printf("start  %.1f MiB resident\n", resident_mib());
+	run_round(b, "cold", s->in_flight, s->in_flight);
+	run_round(b, "warm", s->requests, s->in_flight);
+	run_round(b, "few", 320, 16);
+}
+
+int main(int argc, char **argv)
+{
+	struct settings s;
 	struct error err = ERROR_INIT;
 	struct bench b = { 0 };
-	if (loop_new(&b.loop, &err) < 0 || http_new(b.loop, &options, &b.http, &err) < 0) {
+	int port = 0;
+	if (read_options(argc, argv, &s) < 0)
+		return 2;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (loop_new(&b.loop, &err) < 0 || http_new(b.loop, &s.http, &b.http, &err) < 0) {
 		fprintf(stderr, "bench_http: %s\n", err.text);
 		return 1;
 	}
-	int port = 0;
-	pid_t server = other ? 0 : start_server(latency_ms, &port);
+	pid_t server = s.url ? 0 : start_server(s.latency_ms, &port);
 	scoped_free char *url =
-	        other ? xstrdup(other)
+	        s.url ? xstrdup(s.url)
 	              : xformat("http://127.0.0.1:%d/2015-03-31/functions/f/invocations", port);
-	scoped_free char *bytes = xcalloc(1, body + 1);
-	memset(bytes, 'x', body);
-	static const char *const headers[] = { "content-type: application/json",
-		                               "x-amz-invocation-type: RequestResponse" };
-	b.request = (struct http_request){ .method = "POST",
-		                           .url = url,
-		                           .headers = headers,
-		                           .header_count = 2,
-		                           .body = bytes,
-		                           .body_len = body,
-		                           .arg = &b,
-		                           .done = done };
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("start  %.1f MiB resident\n", resident_mib());
-	run_round(&b, "cold", in_flight, in_flight);
-	run_round(&b, "warm", requests, in_flight);
-	run_round(&b, "few", 320, 16);
+	run_rounds(&b, &s, url);
 	http_free(b.http);
 	loop_free(b.loop);
 	if (server > 0) {

@@ -37,7 +37,7 @@ PUBLIC = {
     "engine": ["digest_map.h", "engine.h", "force.h", "lay_out.h", "placeholder.h", "price.h", "purse.h", "settings.h", "thunk.h", "yield.h"],
     "engine/model": ["infer.h", "view.h"],
     # What a worker, which lays out and runs functions too, shares with it.
-    "engine/local": ["collect.h", "filter.h", "job.h", "plan.h", "toolchain.h", "weak.h", "world.h"],
+    "engine/local": ["collect.h", "filter.h", "job.h", "limit.h", "plan.h", "toolchain.h", "weak.h", "world.h"],
     "engine/remote": ["bearer.h", "remote.h", "verdict.h", "wire.h"],
     "engine/worker": ["worker.h"],
     "engine/service": ["client.h", "link.h", "server.h", "wire.h"],

@@ -21,34 +21,34 @@
 #include "engine/model/infer.h"
 #include "engine/placeholder.h"
 #include "engine/thunk.h"
+#include "tests/lib/force_files.h"
+
+#define TOOL "model-tool"
 
 static void fail(const char *what, const struct error *err)
 {
-	fprintf(stderr, "model-tool: %s: %s\n", what, error_text(err));
-	exit(99);
+	tool_fail(TOOL, what, err);
 }
 
 struct session {
-	struct store *store;
-	struct index *index;
+	struct tool_session base;
+	struct store *store; /* base's */
+	struct index *index; /* likewise */
 	struct mount_table *mounts;
 };
 
 static void session_open(struct session *s, const char *store)
 {
-	struct error err = ERROR_INIT;
-	*s = (struct session){ 0 };
-	if (store_open_local(store, true, STORE_SYNC_NONE, &s->store, &err) < 0 ||
-	    index_open(s->store, &s->index, NULL, &err) < 0)
-		fail(store, &err);
+	tool_session_open(&s->base, TOOL, store);
+	s->store = s->base.store;
+	s->index = s->base.index;
 	s->mounts = mount_table_new();
 }
 
 static void session_close(struct session *s)
 {
 	mount_table_free(s->mounts);
-	index_free(s->index);
-	store_free(s->store);
+	tool_session_close(&s->base);
 }
 
 extern char **environ;
@@ -295,86 +295,16 @@ static int time_it(char **argv)
 	return 0;
 }
 
-/* --- forcing -----------------------------------------------------------------------------------
- */
-
-struct wanted {
-	struct session *s;
-	struct loop *loop;
-	const char *path;
-	size_t *left;
-	int *failed;
-};
-
-static void put_in_place(struct wanted *w, const struct ref *ref)
+static int force(char **argv)
 {
+	struct tool_session s;
 	struct error err = ERROR_INIT;
-	struct stat st;
-	struct buf bytes = BUF_INIT;
-	if (stat(w->path, &st) < 0 ||
-	    store_get_bytes(w->s->store, &ref->digest, SIZE_MAX / 4, &bytes, &err) < 0 ||
-	    replace_file_at(AT_FDCWD, w->path, bytes.data, bytes.len, st.st_mode & 07777, &err) < 0)
-		fail(w->path, &err);
-	chmod(w->path, st.st_mode & 07777);
-	buf_release(&bytes);
-}
-
-static void forced(void *arg, const struct force_answer *answer)
-{
-	struct wanted *w = arg;
-	if (answer->code == 0) {
-		put_in_place(w, answer->ref);
-	} else {
-		struct failure f = { 0 };
-		fprintf(stderr, "%s: %s\n", w->path, answer->reason);
-		if (index_failure_get(w->s->index, &answer->failed, &f) == 0)
-			fprintf(stderr, "%s\n", f.stderr_tail);
-		failure_release(&f);
-		*w->failed = 1;
-	}
-	if (--*w->left == 0)
-		loop_stop(w->loop);
-}
-
-static int force_files(char **argv)
-{
-	struct session s;
-	struct error err = ERROR_INIT;
-	struct loop *loop;
 	struct engine *engine;
-	struct forcer *forcer;
-	size_t left = 0;
-	int failed = 0;
-	session_open(&s, argv[0]);
-	if (loop_new(&loop, &err) < 0 || engine_local_new(s.store, 0, &engine, &err) < 0 ||
-	    forcer_new(loop, s.store, s.index, engine, &forcer, &err) < 0)
+	tool_session_open(&s, TOOL, argv[0]);
+	if (engine_local_new(s.store, 0, &engine, &err) < 0)
 		fail("engine", &err);
-	struct wanted *wanted = xcalloc(4096, sizeof(*wanted));
-	for (size_t i = 0; argv[i + 1] && i < 4096; i++) {
-		struct ref ref = REF_INIT;
-		int fd = open(argv[i + 1], O_RDONLY | O_CLOEXEC);
-		int r = fd < 0 ? -ENOENT : placeholder_read_fd(fd, NULL, &ref, &err);
-		if (fd >= 0)
-			close(fd);
-		if (r < 0)
-			continue;
-		wanted[i] = (struct wanted){ &s, loop, argv[i + 1], &left, &failed };
-		struct force_request q = {
-			.ref = ref, .done = forced, .arg = &wanted[i], .asker = "test"
-		};
-		struct force *f;
-		left++;
-		if (force_start(forcer, &q, &f, &err) < 0)
-			fail(argv[i + 1], &err);
-		ref_release(&ref);
-	}
-	if (left && loop_run(loop, &err) < 0)
-		fail("loop", &err);
-	forcer_free(forcer);
-	engine->ops->free(engine);
-	loop_free(loop);
-	free(wanted);
-	session_close(&s);
+	int failed = force_files(&s, engine, argv + 1);
+	tool_session_close(&s);
 	return failed;
 }
 
@@ -383,7 +313,7 @@ int main(int argc, char **argv)
 	if (argc >= 5 && strcmp(argv[1], "infer") == 0)
 		return infer(argv + 2);
 	if (argc >= 4 && strcmp(argv[1], "force") == 0)
-		return force_files(argv + 2);
+		return force(argv + 2);
 	if (argc >= 5 && strcmp(argv[1], "compare") == 0)
 		return compare(argv + 2);
 	if (argc >= 6 && strcmp(argv[1], "time") == 0)
