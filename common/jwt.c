@@ -4,48 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base64.h"
+
 #define TIME_MAX_S 253402300799 /* the end of the year 9999 */
-
-/* --- base64url ---------------------------------------------------------------------------------
- */
-
-/* 0 to 63, or 64 for what is no digit. */
-static uint32_t digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return (uint32_t)(c - 'A');
-	if (c >= 'a' && c <= 'z')
-		return (uint32_t)(c - 'a') + 26;
-	if (c >= '0' && c <= '9')
-		return (uint32_t)(c - '0') + 52;
-	return c == '-' ? 62 : c == '_' ? 63 : 64;
-}
-
-bool base64url_decode(const char *text, size_t len, struct buf *b)
-{
-	size_t before = b->len;
-	uint32_t bits = 0, count = 0;
-	if (len % 4 == 1)
-		return false;
-	buf_reserve(b, len / 4 * 3 + 3);
-	for (size_t i = 0; i < len; i++) {
-		uint32_t d = digit(text[i]);
-		if (d == 64)
-			goto undo;
-		bits = (bits << 6 | d) & 0xffff;
-		count += 6;
-		if (count >= 8) {
-			count -= 8;
-			buf_add_char(b, (char)(bits >> count & 0xff));
-		}
-	}
-	/* What is left over must be zero: one spelling for each run of bytes. */
-	if ((bits & ((1U << count) - 1)) == 0)
-		return true;
-undo:
-	b->len = before;
-	return false;
-}
 
 /* --- parts -------------------------------------------------------------------------------------
  */

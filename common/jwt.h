@@ -67,8 +67,4 @@ struct jwt_policy {
 int jwt_check(const struct jwt *t, const struct jwt_policy *policy, int64_t now_s,
               struct error *err);
 
-/* The bytes that unpadded base64url (RFC 7515, section 2) stands for, appended; false: it is none,
- * or not in its one spelling. */
-bool base64url_decode(const char *text, size_t len, struct buf *b);
-
 #endif

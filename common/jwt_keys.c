@@ -7,6 +7,7 @@
 #include <openssl/param_build.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/jwt.h"
 
 enum { P256_BYTES = 32, RSA_EXPONENT_BYTES_MAX = 8 };

@@ -266,7 +266,9 @@ static void submit(struct node *n)
 {
 	struct forcer *f = n->forcer;
 	struct error err = ERROR_INIT;
-	uint64_t expected_micros = index_micros_get(f->index, n->thunk->outputs[0].path);
+	/* Of use to those who weigh what it costs, or where to run it. */
+	uint64_t expected_micros =
+	        n->asker->local_only ? 0 : index_micros_get(f->index, n->thunk->outputs[0].path);
 	uint64_t needs = estimate(n, expected_micros);
 	if (!purse_reserve(n->asker->purse, needs)) {
 		over_budget(n, needs);

@@ -159,11 +159,8 @@ static int run_targets(const struct cost_options *o, int argc, char **argv)
 		r = targets_expand(c, &list, &err);
 	if (r < 0)
 		return cmd_fail(&err);
-	scoped_free struct ref *refs = xcalloc(list.count + 1, sizeof(*refs));
-	size_t count = 0;
-	for (size_t i = 0; i < list.count; i++)
-		if (list.items[i].lazy)
-			refs[count++] = list.items[i].ref; /* borrowed */
+	size_t count;
+	scoped_free struct ref *refs = target_refs(&list, &count);
 	scoped_free char *engine = options_joined(&o->engines);
 	if (client_estimate(c, refs, count, engine, true, &e, &err) < 0)
 		return cmd_fail(&err);

@@ -237,11 +237,8 @@ static int estimate(const struct forcing *f, const struct target_list *list)
 {
 	struct error err = ERROR_INIT;
 	struct force_estimate e = { 0 };
-	scoped_free struct ref *refs = xcalloc(list->count + 1, sizeof(*refs));
-	size_t count = 0;
-	for (size_t i = 0; i < list->count; i++)
-		if (list->items[i].lazy)
-			refs[count++] = list->items[i].ref; /* borrowed */
+	size_t count;
+	scoped_free struct ref *refs = target_refs(list, &count);
 	if (client_estimate(f->client, refs, count, f->engine, false, &e, &err) < 0)
 		return cmd_fail(&err);
 	if (f->options->json) {

@@ -196,3 +196,13 @@ int target_collect(const char *text, struct target_list *list, struct error *err
 		list->ordinary++;
 	return 0;
 }
+
+struct ref *target_refs(const struct target_list *list, size_t *count)
+{
+	struct ref *refs = xcalloc(list->count + 1, sizeof(*refs));
+	*count = 0;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].lazy)
+			refs[(*count)++] = list->items[i].ref;
+	return refs;
+}

@@ -57,4 +57,7 @@ bool target_is_digest(const char *text, struct digest *out);
  * a thunk ref whose output is NULL: the caller fills it in. */
 int target_collect(const char *text, struct target_list *list, struct error *err);
 
+/* What the lazy ones of them stand for: *count refs, borrowed from the list; the array is yours. */
+struct ref *target_refs(const struct target_list *list, size_t *count);
+
 #endif

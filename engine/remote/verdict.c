@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/aws/client.h"
+#include "common/base64.h"
 #include "engine/remote/wire_impl.h"
 
 enum {

@@ -2,6 +2,8 @@
 
 #include <zstd.h>
 
+#include "common/base64.h"
+
 enum { DIGEST_MEMBER = DIGEST_HEX_SIZE + 64 }; /* all of a blob's object but its bytes */
 
 void remote_blobs_release(struct remote_blobs *b)

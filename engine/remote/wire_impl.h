@@ -52,11 +52,4 @@ int json_wire_array(const json_t *object, const char *name, size_t max, json_t *
 /* out must be zeroed. */
 int json_wire_blobs(const json_t *object, struct remote_blobs *out, struct error *err);
 
-/* --- base64 (RFC 4648, with padding) ------------------------------------------------------------
- */
-
-void base64_add(struct buf *b, const void *bytes, size_t len);
-/* Appends what the text decodes to; false: it is not canonical base64. */
-bool base64_decode(const char *text, size_t len, struct buf *b);
-
 #endif

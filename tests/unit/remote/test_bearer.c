@@ -3,6 +3,7 @@
 
 #include "common/io.h"
 #include "engine/remote/bearer.h"
+#include "common/base64.h"
 #include "engine/remote/wire_impl.h"
 #include "tests/unit/remote/scene.h"
 

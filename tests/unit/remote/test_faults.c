@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "engine/remote/wire_impl.h"
 #include "tests/unit/remote/scene.h"
 

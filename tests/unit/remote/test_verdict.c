@@ -1,6 +1,7 @@
 /* What answers mean, row by row; and Lambda's report. */
 #include <string.h>
 
+#include "common/base64.h"
 #include "engine/remote/verdict.h"
 #include "engine/remote/wire_impl.h"
 #include "tests/lib/test.h"

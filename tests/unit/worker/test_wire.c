@@ -18,45 +18,6 @@ static void add_blob(struct remote_blobs *b, const char *bytes, size_t len)
 	remote_blobs_add(b, &d, bytes, len);
 }
 
-/* --- base64 ------------------------------------------------------------------------------------
- */
-
-static void base64_of_rfc_4648s_examples(void **state)
-{
-	(void)state;
-	static const char *const pairs[][2] = {
-		{ "", "" },
-		{ "f", "Zg==" },
-		{ "fo", "Zm8=" },
-		{ "foo", "Zm9v" },
-		{ "foob", "Zm9vYg==" },
-		{ "fooba", "Zm9vYmE=" },
-		{ "\xff\xfe\xfd", "//79" },
-		{ "foobar", "Zm9vYmFy" },
-	};
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
-		scoped_buf struct buf text = BUF_INIT, bytes = BUF_INIT;
-		base64_add(&text, pairs[i][0], strlen(pairs[i][0]));
-		assert_string_equal(text.data, pairs[i][1]);
-		assert_true(base64_decode(text.data, text.len, &bytes));
-		assert_int_equal(bytes.len, strlen(pairs[i][0]));
-		assert_memory_equal(bytes.data, pairs[i][0], bytes.len);
-	}
-}
-
-static void base64_that_is_not_canonical_is_refused(void **state)
-{
-	(void)state;
-	static const char *const wrong[] = { "Z",      "Zg",       "Zg=",  "Zh==", "Zm9=",
-		                             "====",   "Zg==Zg==", "Z=g=", "Zm 9", "Zm9*",
-		                             "Zm9v\n", "=Zg=",     "Zm_-" };
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
-		scoped_buf struct buf bytes = BUF_INIT;
-		if (base64_decode(wrong[i], strlen(wrong[i]), &bytes))
-			fail_msg("%s was taken", wrong[i]);
-	}
-}
-
 /* --- requests ----------------------------------------------------------------------------------
  */
 
@@ -429,8 +390,6 @@ static void malformed_answers_are_refused_and_leave_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(base64_of_rfc_4648s_examples),
-		cmocka_unit_test(base64_that_is_not_canonical_is_refused),
 		cmocka_unit_test(request_comes_back_as_it_was_sent),
 		cmocka_unit_test(request_without_a_far_store_has_none),
 		cmocka_unit_test(malformed_requests_are_refused_and_leave_nothing),
