@@ -20,10 +20,12 @@ struct listing {
 	json_t *json; /* NULL: text */
 };
 
-static void show(struct listing *l, const char *name, const char *value, const char *source)
+static void show(struct listing *l, const char *name, const char *value, const char *source,
+                 const char *help)
 {
 	if (!l->json) {
-		printf("%-18s %-40s (%s)\n", name, *value ? value : "-", source);
+		printf("%-18s %-40s (%s%s%s)\n", name, *value ? value : "-", source,
+		       help ? "; " : "", help ? help : "");
 		return;
 	}
 	json_t *o = json_object();
@@ -37,7 +39,7 @@ static void show_endpoint(struct listing *l, const struct aws_config *c, const c
 	const char *source = "";
 	scoped_free char *name = xformat("aws.%s", service);
 	scoped_free char *url = aws_config_endpoint(c, service, &source);
-	show(l, name, url, source);
+	show(l, name, url, source, NULL);
 }
 
 static int show_credentials(struct listing *l, const struct aws_config *c, struct error *err)
@@ -52,7 +54,7 @@ static int show_credentials(struct listing *l, const struct aws_config *c, struc
 	if (r == 0)
 		r = aws_describe_credentials(aws, &text, err);
 	if (r == 0)
-		show(l, "aws.credentials", text, "in force");
+		show(l, "aws.credentials", text, "in force", NULL);
 	aws_free(aws);
 	net_free(net);
 	return r;
@@ -67,7 +69,7 @@ static int show_aws(struct listing *l, const char *profile, bool credentials, st
 	if (r < 0)
 		return r;
 	const char *region = aws_config_region(c, &source);
-	show(l, "aws.region", region, source);
+	show(l, "aws.region", region, source, NULL);
 	show_endpoint(l, c, "s3");
 	show_endpoint(l, c, "lambda");
 	if (credentials)
@@ -86,7 +88,8 @@ static int show_all(int fd, const struct config_options *o, struct error *err)
 	for (const struct setting *k = settings_known; k->name; k++) {
 		const char *source;
 		const char *value = settings_get(s, k->name, &source);
-		show(&l, k->name, value, source);
+		bool untouched = strcmp(source, "standard") == 0;
+		show(&l, k->name, value, source, untouched ? k->help : NULL);
 	}
 	r = show_aws(&l, settings_get(s, "aws.profile", NULL), o->credentials, err);
 	settings_free(s);
@@ -158,25 +161,12 @@ const struct verb verb_config = {
 	.synopsis = "[OPTION]... [NAME [VALUE]]",
 	.summary = "show or change a store's settings",
 	.description =
-	        "Without NAME: all settings, what is in force for AWS besides, and where each "
-	        "value "
-	        "comes from.\n"
-	        "With NAME its value, with NAME and VALUE it is set, in the file config of the "
-	        "store. "
-	        "The\n"
-	        "environment overrides the file: far.url is GGFS_FAR_URL there.\n\n"
-	        "Settings:\n"
-	        "  engine           engines that take what is forced: local=2,lambda=1000,http=50\n"
-	        "  far.url          the far store: s3://BUCKET[/PREFIX]\n"
-	        "  far.endpoint     its URL, where it is not Amazon's; likewise far.region, "
-	        "far.path_style\n"
-	        "  far.connections  connections to it at once\n"
-	        "  lambda.function  name of the function; lambda.endpoint and lambda.region "
-	        "likewise\n"
-	        "  http.url         a worker for the engine http; http.token_file has its token,\n"
-	        "                   or http.audience has Google make one\n"
-	        "  aws.profile      profile of the AWS configuration\n"
-	        "  prices           file of prices that override those built in\n\n"
+	        "Without NAME: all settings, where each value comes from or what it is for, and "
+	        "what is\n"
+	        "in force for AWS. With NAME its value; with NAME and VALUE it is set, in the file "
+	        "config\n"
+	        "of the store. The environment overrides the file: far.url is GGFS_FAR_URL "
+	        "there.\n\n"
 	        "Credentials are found as the AWS CLI finds them (docs/aws.md) and are never "
 	        "printed.",
 	.options = options,

@@ -179,7 +179,7 @@ static bool placed_elsewhere(struct mixed_job *job)
 	for (size_t i = 0; i < e->count; i++) {
 		const char *name = e->parts[i]->ops->name;
 		if (job->refused & 1u << i ||
-		    (!place_names(job->job.engines, name) && !is_local(e->parts[i])) ||
+		    (!engine_list_names(job->job.engines, name) && !is_local(e->parts[i])) ||
 		    (job->job.local_only && !is_local(e->parts[i])))
 			continue;
 		engine_result_release(&job->result);

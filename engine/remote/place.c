@@ -1,26 +1,11 @@
 #include "engine/remote/place.h"
 
-#include <string.h>
-
-bool place_names(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-	if (!list)
-		return true;
-	for (;;) {
-		size_t item = strcspn(list, ",");
-		if (item == len && memcmp(list, name, len) == 0)
-			return true;
-		if (!list[item])
-			return false;
-		list += item + 1;
-	}
-}
+#include "engine/remote/remote.h"
 
 static bool may(const struct place_engine *e, const struct place_job *job, bool any_refused)
 {
 	return !e->refused && (e->local || !job->local_only) &&
-	       (place_names(job->engines, e->name) || (e->local && any_refused));
+	       (engine_list_names(job->engines, e->name) || (e->local && any_refused));
 }
 
 static bool has_room(const struct place_engine *e)

@@ -36,9 +36,6 @@ struct place_job {
 	uint64_t expected_micros; /* 0: not known */
 };
 
-/* Whether the comma-separated list names it; a NULL list names all. */
-bool place_names(const char *list, const char *name);
-
 /* The engine's index, or -1: none may take it. */
 int place_choose(const struct place_engine *engines, size_t count, const struct place_job *job);
 

@@ -90,4 +90,7 @@ enum { ENGINE_SPECS_MAX = 8 };
 int engine_spec_parse(const char *text, struct engine_spec out[ENGINE_SPECS_MAX],
                       struct error *err);
 
+/* Whether a list of names with commas between has this one; a NULL list has all. */
+bool engine_list_names(const char *list, const char *name);
+
 #endif

@@ -63,3 +63,18 @@ int engine_spec_parse(const char *text, struct engine_spec out[ENGINE_SPECS_MAX]
 	memcpy(out, found, (size_t)count * sizeof(*out));
 	return count;
 }
+
+bool engine_list_names(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+	if (!list)
+		return true;
+	for (;;) {
+		size_t item = strcspn(list, ",");
+		if (item == len && memcmp(list, name, len) == 0)
+			return true;
+		if (!list[item])
+			return false;
+		list += item + 1;
+	}
+}

@@ -351,22 +351,13 @@ int cloud_choose(struct cloud *c, const char *spec, unsigned jobs, char **engine
 	return 0;
 }
 
-static bool names_part(const char *engines, const char *name)
-{
-	size_t len = strlen(name);
-	for (const char *at = engines; at && *at; at += strcspn(at, ","), at += *at == ',')
-		if (strncmp(at, name, len) == 0 && (at[len] == ',' || !at[len]))
-			return true;
-	return false;
-}
-
 uint64_t cloud_price(struct cloud *c, const char *engines, const struct thunk *t)
 {
 	uint64_t dearest = 0;
 	for (size_t i = 0; i < c->count; i++) {
 		struct engine *part = c->parts[i];
 		uint64_t price =
-		        names_part(engines, part->ops->name) ? part->ops->price(part, t) : 0;
+		        engine_list_names(engines, part->ops->name) ? part->ops->price(part, t) : 0;
 		if (price > dearest)
 			dearest = price;
 	}

@@ -54,14 +54,14 @@ static void what_is_no_engine_is_refused_and_named(void **state)
 static void a_list_names_whole_words_only(void **state)
 {
 	(void)state;
-	assert_true(place_names(NULL, "local"));
-	assert_true(place_names("local", "local"));
-	assert_true(place_names("http,local", "local"));
-	assert_true(place_names("http,local,x", "local"));
-	assert_false(place_names("http", "local"));
-	assert_false(place_names("localx", "local"));
-	assert_false(place_names("xlocal,loca", "local"));
-	assert_false(place_names("", "local"));
+	assert_true(engine_list_names(NULL, "local"));
+	assert_true(engine_list_names("local", "local"));
+	assert_true(engine_list_names("http,local", "local"));
+	assert_true(engine_list_names("http,local,x", "local"));
+	assert_false(engine_list_names("http", "local"));
+	assert_false(engine_list_names("localx", "local"));
+	assert_false(engine_list_names("xlocal,loca", "local"));
+	assert_false(engine_list_names("", "local"));
 }
 
 /* --- which of them ---------------------------------------------------------------------------- */
