@@ -38,6 +38,10 @@ struct engine_result {
 	char *stderr_tail; /* the last FAILURE_STDERR_MAX bytes; never NULL */
 	bool has_absent;   /* OUTCOME_BAD_INPUT: which blob, so that it can be made again */
 	struct digest absent;
+	/* Of the job's next thunks, from the first on: those that were run in the same go, all
+	 * OUTCOME_DONE. Their memo.thunk is the thunk with its inputs put in. */
+	struct engine_result *also;
+	size_t also_count;
 };
 
 void engine_result_release(struct engine_result *r);
@@ -45,12 +49,24 @@ void engine_result_release(struct engine_result *r);
 /* r is the callee's to look at until it returns; it may steal members by copying and zeroing. */
 typedef void engine_done_fn(void *arg, struct engine_result *r);
 
+/* A thunk that lacks nothing but outputs of the one before it, the job's or another next one:
+ * such an input names that by its digest here. */
+struct engine_next {
+	const struct thunk *thunk;
+	struct digest digest;
+	uint64_t expected_micros;
+};
+
 struct engine_job {
 	const struct thunk *thunk; /* resolved; valid until done */
 	struct digest digest;      /* of the resolved thunk */
 	const char *engines;       /* which may take it: "lambda,http"; NULL: any. Valid until done */
 	bool local_only;           /* never one that costs */
 	uint64_t expected_micros;  /* what this output took last time; 0: not known */
+	/* What is wanted of the job's outputs, as far as nobody else waits for them: an engine to
+	 * which the way is long may run these as well, in this order. Valid until done. */
+	const struct engine_next *next;
+	size_t next_count;
 	engine_done_fn *done;
 	void *arg;
 };
@@ -60,6 +76,7 @@ struct engine_ticket; /* one accepted submit; gone when done was called */
 
 struct engine_ops {
 	const char *name;
+	bool takes_next; /* whether it is of use to it to be told what comes next */
 	/* How many jobs it takes at once now; the caller keeps to it. */
 	unsigned (*capacity)(struct engine *e);
 	int (*set_capacity)(struct engine *e, unsigned jobs, struct error *err);

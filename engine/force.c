@@ -280,6 +280,7 @@ void forcer_free(struct forcer *f)
 	loop_cancel(f->drain);
 	sets_forget(f);
 	looks_forget(f);
+	early_forget(f);
 	for (size_t i = 0; i < FORCE_TREES_KEPT; i++)
 		manifest_release(&f->trees[i].manifest);
 	digest_map_release(&f->thunks);

@@ -36,6 +36,10 @@ enum {
 	FORCE_FETCHES_MAX = 64,        /* blobs one node pulls before it can begin */
 	FORCE_MICROS_UNKNOWN = 10000000, /* what a function is taken to need, for budgets */
 	FORCE_LINKS_MAX = 40,            /* symbolic links followed inside one selection */
+	FORCE_CHAIN_MAX = 64,            /* thunks told of with the one that they wait for ... */
+	FORCE_CHAIN_MICROS_MAX = 2000000, /* ... that come to no more: others may want its answer */
+	FORCE_CHAIN_MICROS_UNKNOWN = 250000, /* what one counts for that never ran */
+	FORCE_EARLY_MAX = 4096,              /* results kept until they are asked for */
 };
 
 /* A failure, shared by all who fail because of it. */
@@ -157,6 +161,8 @@ struct job {
 	struct engine *engine;
 	struct thunk *thunk;
 	struct digest digest;
+	struct engine_next *next; /* its chain; the thunks are its own */
+	size_t next_count;
 	struct engine_result result;
 	pthread_mutex_t lock; /* guards finished; held across cancel, so that the ticket lives */
 	bool finished;
@@ -217,6 +223,7 @@ struct forcer {
 	struct force_list forces, answers;
 	struct notice_list notices;
 	struct job_list jobs;
+	struct digest_map early; /* resolved thunk -> struct engine_result, before its turn */
 	struct force_far far;
 	bool has_far;
 	struct errand_list errands;
@@ -305,6 +312,9 @@ void node_resolve(struct node *n); /* NODE_WAITING, nothing pending */
 int ref_here(struct forcer *f, const struct ref *ref, struct error *err);
 /* Whether the memo of this thunk can be relied on: it is there and so is all it promises. */
 bool memo_usable(struct forcer *f, const struct digest *thunk, struct memo *out);
+/* Puts a ref in the place of what stands in the slot: its inputs are numbered, the single ones
+ * first, then the sets, then the toolchain. Returns whether that changes anything. */
+bool thunk_slot_fill(struct thunk *t, size_t slot, const struct ref *ref);
 /* The resolved form of a manifest if it is known, else NULL. */
 const struct sized_digest *set_known(struct forcer *f, const struct digest *set);
 void sets_forget(struct forcer *f);
@@ -333,6 +343,18 @@ bool force_asks_anew(struct force *force);
 void forcer_dispatch(struct forcer *f);
 void node_cancel_job(struct node *n);
 void job_free(struct job *job);
+/* The function has run; takes r's memo over. */
+void node_done(struct node *n, struct engine_result *r, const char *engine);
+
+/* --- force_chain.c -------------------------------------------------------------------------- */
+
+/* Fills in what comes after n, job's node. */
+void job_add_chain(struct job *job, const struct node *n);
+void job_drop_chain(struct job *job);
+/* Takes over what came along with a result. */
+void early_keep(struct forcer *f, struct engine_result *of);
+void early_forget(struct forcer *f); /* leaving memos */
+bool node_takes_early(struct node *n); /* settles n by a result that came before its turn */
 
 /* --- force_far.c ---------------------------------------------------------------------------- */
 

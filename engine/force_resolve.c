@@ -86,15 +86,10 @@ static size_t slot_count(const struct node *n)
 	return n->thunk->inputs.count + n->thunk->set_count + (n->thunk->has_toolchain ? 1 : 0);
 }
 
-static struct manifest *entries_of(struct node *n)
-{
-	return n->kind == NODE_SET ? n->set : &n->thunk->inputs;
-}
-
 /* What stands in the slot: a thunk's output, or a tree (a set is one). False: neither. */
 static bool slot_ref(struct node *n, size_t slot, struct ref *borrowed)
 {
-	struct manifest *entries = entries_of(n);
+	const struct manifest *entries = n->kind == NODE_SET ? n->set : &n->thunk->inputs;
 	if (slot < entries->count) {
 		const struct manifest_entry *e = &entries->entries[slot];
 		*borrowed = e->ref;
@@ -109,24 +104,31 @@ static bool slot_ref(struct node *n, size_t slot, struct ref *borrowed)
 	return true;
 }
 
-/* Puts the answer in the slot; returns whether that changes anything. */
+static bool entry_fill(struct manifest_entry *entry, const struct ref *answer)
+{
+	if (ref_equal(&entry->ref, answer))
+		return false;
+	ref_release(&entry->ref);
+	entry->ref = REF_INIT;
+	ref_copy(&entry->ref, answer);
+	return true;
+}
+
+bool thunk_slot_fill(struct thunk *t, size_t slot, const struct ref *ref)
+{
+	if (slot < t->inputs.count)
+		return entry_fill(&t->inputs.entries[slot], ref);
+	struct sized_digest *set = thunk_set(t, slot);
+	if (digest_equal(&set->digest, &ref->digest))
+		return false;
+	*set = (struct sized_digest){ ref->digest, ref->size_bytes };
+	return true;
+}
+
 static bool slot_fill(struct node *n, size_t slot, const struct ref *answer)
 {
-	struct manifest *entries = entries_of(n);
-	if (slot < entries->count) {
-		struct ref *ref = &entries->entries[slot].ref;
-		if (ref_equal(ref, answer))
-			return false;
-		ref_release(ref);
-		*ref = REF_INIT;
-		ref_copy(ref, answer);
-		return true;
-	}
-	struct sized_digest *set = thunk_set(n->thunk, slot);
-	if (digest_equal(&set->digest, &answer->digest))
-		return false;
-	*set = (struct sized_digest){ answer->digest, answer->size_bytes };
-	return true;
+	return n->kind == NODE_SET ? entry_fill(&n->set->entries[slot], answer)
+	                           : thunk_slot_fill(n->thunk, slot, answer);
 }
 
 /* Whether the slot must be waited for. Trees whose resolved form is known are replaced here. */
@@ -274,6 +276,8 @@ static void thunk_inputs_known(struct node *n)
 
 static void thunk_step(struct node *n)
 {
+	if (node_takes_early(n))
+		return;
 	if (!n->distrust && memo_usable(n->forcer, &n->digest, &n->memo)) {
 		n->memoised = true;
 		node_settle_memo(n);

@@ -11,6 +11,7 @@ void job_free(struct job *job)
 	if (job->thunk)
 		thunk_release(job->thunk);
 	free(job->thunk);
+	job_drop_chain(job);
 	engine_result_release(&job->result);
 	asker_unshare(job->asker);
 	pthread_mutex_destroy(&job->lock);
@@ -89,7 +90,7 @@ static void run_failed(struct node *n, struct engine_result *r, const char *engi
 	node_settle_failure(n, failure);
 }
 
-static void run_done(struct node *n, struct engine_result *r, const char *engine)
+void node_done(struct node *n, struct engine_result *r, const char *engine)
 {
 	struct forcer *f = n->forcer;
 	struct error err = ERROR_INIT;
@@ -136,7 +137,7 @@ static void take_result(struct node *n, struct engine_result *r, const char *eng
 	else if (r->outcome != OUTCOME_DONE)
 		run_failed(n, r, engine);
 	else
-		run_done(n, r, engine);
+		node_done(n, r, engine);
 }
 
 /* An engine says an output is there; better to hear of a missing one here than from a reader. */
@@ -165,6 +166,7 @@ static void job_ended(void *arg)
 		TAILQ_REMOVE(&f->jobs, job, link);
 		f->running--;
 		f->counts.cost_nanodollars += job->result.memo.cost_nanodollars;
+		early_keep(f, &job->result);
 		forcer_schedule(f);
 	}
 	if (f && n) {
@@ -240,13 +242,28 @@ static void submit_refused(struct node *n, struct job *job, int r, const struct 
 
 /* What running n will have cost, as far as one can say: what a second costs, for as long as it took
  * the last time. */
-static uint64_t estimate(const struct node *n, uint64_t expected_micros)
+static uint64_t estimate(const struct node *n, const struct thunk *t, uint64_t expected_micros)
 {
 	struct engine *engine = n->forcer->engine;
 	uint64_t micros = expected_micros ? expected_micros : FORCE_MICROS_UNKNOWN;
 	if (n->asker->local_only || !n->asker->purse)
 		return 0;
-	return (uint64_t)((double)engine->ops->price(engine, n->thunk) * (double)micros / 1e6);
+	return (uint64_t)((double)engine->ops->price(engine, t) * (double)micros / 1e6);
+}
+
+/* What comes after n goes with it, as far as the budget allows. */
+static void add_chain(struct node *n, struct job *job)
+{
+	uint64_t needs = 0;
+	if (n->asker->local_only || !n->forcer->engine->ops->takes_next)
+		return;
+	job_add_chain(job, n);
+	for (size_t i = 0; i < job->next_count; i++)
+		needs += estimate(n, job->next[i].thunk, job->next[i].expected_micros);
+	if (purse_reserve(n->asker->purse, needs))
+		job->estimate += needs;
+	else
+		job_drop_chain(job);
 }
 
 static void over_budget(struct node *n, uint64_t needs)
@@ -269,19 +286,22 @@ static void submit(struct node *n)
 	/* Of use to those who weigh what it costs, or where to run it. */
 	uint64_t expected_micros =
 	        n->asker->local_only ? 0 : index_micros_get(f->index, n->thunk->outputs[0].path);
-	uint64_t needs = estimate(n, expected_micros);
+	uint64_t needs = estimate(n, n->thunk, expected_micros);
 	if (!purse_reserve(n->asker->purse, needs)) {
 		over_budget(n, needs);
 		return;
 	}
 	struct job *job = job_new(n);
 	job->estimate = needs;
+	add_chain(n, job);
 	struct engine_job order = {
 		.thunk = job->thunk,
 		.digest = job->digest,
 		.engines = job->asker->engines,
 		.local_only = job->asker->local_only,
 		.expected_micros = expected_micros,
+		.next = job->next,
+		.next_count = job->next_count,
 		.done = job_done,
 		.arg = job,
 	};

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/escape.h"
+#include "objstore/memo.h"
 
 void thunk_release(struct thunk *t)
 {
@@ -38,6 +39,45 @@ const struct thunk_output *thunk_output(const struct thunk *t, const char *path)
 		if (strcmp(t->outputs[i].path, path) == 0)
 			return &t->outputs[i];
 	return NULL;
+}
+
+void thunk_copy(struct thunk *to, const struct thunk *from)
+{
+	to->program = from->program ? xstrdup(from->program) : NULL;
+	strv_copy(&to->args, &from->args);
+	to->cwd = from->cwd ? xstrdup(from->cwd) : NULL;
+	strv_copy(&to->env, &from->env);
+	for (size_t i = 0; i < from->inputs.count; i++)
+		manifest_add_entry(&to->inputs, &from->inputs.entries[i]);
+	for (size_t i = 0; i < from->set_count; i++)
+		thunk_add_set(to, &from->sets[i].digest, from->sets[i].size_bytes);
+	to->has_toolchain = from->has_toolchain;
+	to->toolchain = from->toolchain;
+	for (size_t i = 0; i < from->output_count; i++)
+		thunk_add_output(to, from->outputs[i].kind, from->outputs[i].path);
+	to->timeout_s = from->timeout_s;
+	to->memory_mib = from->memory_mib;
+	to->yields = from->yields;
+}
+
+int thunk_substitute(struct thunk *t, const struct digest *name, const struct memo *memo,
+                     struct error *err)
+{
+	for (size_t i = 0; i < t->inputs.count; i++) {
+		struct manifest_entry *entry = &t->inputs.entries[i];
+		if (entry->kind != ENTRY_FILE || entry->ref.kind != REF_THUNK ||
+		    !digest_equal(&entry->ref.digest, name))
+			continue;
+		const struct ref *answer = memo_output(memo, entry->ref.output);
+		if (!answer || answer->kind == REF_THUNK || entry->ref.selection)
+			return error_set(err, -EINVAL, "%s cannot be had from %s alone",
+			                 entry->path, digest_hex(name).text);
+		struct ref old = entry->ref;
+		entry->ref = REF_INIT;
+		ref_copy(&entry->ref, answer);
+		ref_release(&old);
+	}
+	return 0;
 }
 
 static int finish_command(const struct thunk *t, struct error *err)

@@ -82,6 +82,14 @@ void thunk_add_set(struct thunk *t, const struct digest *d, uint64_t size_bytes)
 void thunk_add_output(struct thunk *t, enum output_kind kind, const char *path);
 const struct thunk_output *thunk_output(const struct thunk *t, const char *path); /* or NULL */
 
+void thunk_copy(struct thunk *to, const struct thunk *from); /* to must be THUNK_INIT */
+/* Puts what the thunk called name gave in the place of the inputs that refer to it; t is to be
+ * finished again. -EINVAL, and t half done: memo has no such output, or a thunk for it, or only a
+ * part of the output is asked for, which takes its manifest to find. */
+struct memo;
+int thunk_substitute(struct thunk *t, const struct digest *name, const struct memo *memo,
+                     struct error *err);
+
 /* Sorts and checks every rule above; needed before thunk_encode. */
 int thunk_finish(struct thunk *t, struct error *err);
 void thunk_encode(const struct thunk *t, struct buf *b);

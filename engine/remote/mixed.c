@@ -350,6 +350,7 @@ static void mixed_free(struct engine *engine)
 
 static const struct engine_ops mixed_ops = {
 	.name = "mixed",
+	.takes_next = true,
 	.capacity = mixed_capacity,
 	.set_capacity = mixed_set_capacity,
 	.submit = mixed_submit,

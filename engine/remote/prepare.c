@@ -31,16 +31,31 @@ static void drop_twins(struct inputs *in)
 	in->count = kept + 1;
 }
 
-/* Without a far store everything travels in the request. */
-static int list_all_inside(struct job *job, struct error *err)
+size_t job_thunk_count(const struct job *job, bool chain)
 {
-	const struct thunk *t = job->job.thunk;
+	return 1 + (chain ? job->job.next_count : 0);
+}
+
+const struct thunk *job_thunk(const struct job *job, size_t i)
+{
+	return i == 0 ? job->job.thunk : job->job.next[i - 1].thunk;
+}
+
+/* Not what a thunk before it in the chain gives. */
+static bool is_listed(const struct job *job, const struct thunk *t, size_t i)
+{
+	const struct manifest_entry *entry = &t->inputs.entries[i];
+	return entry->kind == ENTRY_FILE &&
+	       (t == job->job.thunk || entry->ref.kind != REF_THUNK);
+}
+
+static int list_thunk_inside(struct job *job, const struct thunk *t, struct error *err)
+{
 	struct listing *l = &job->listing;
 	struct store *near = job->e->context.near;
-	size_t most = job->e->transport.ops->bytes_max;
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < t->inputs.count; i++)
-		if (t->inputs.entries[i].kind == ENTRY_FILE)
+		if (is_listed(job, t, i))
 			r = inputs_add_ref(&l->inside, near, &t->inputs.entries[i].ref, &l->absent,
 			                   err);
 	for (size_t i = 0; r == 0 && i < t->set_count; i++)
@@ -49,6 +64,17 @@ static int list_all_inside(struct job *job, struct error *err)
 	if (r == 0 && t->has_toolchain)
 		r = inputs_add_manifest(&l->inside, near, &t->toolchain.digest,
 		                        t->toolchain.size_bytes, &l->absent, err);
+	return r;
+}
+
+/* Without a far store everything travels in the request. */
+static int list_all_inside(struct job *job, struct error *err)
+{
+	struct listing *l = &job->listing;
+	size_t most = job->e->transport.ops->bytes_max;
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < job_thunk_count(job, l->chain); i++)
+		r = list_thunk_inside(job, job_thunk(job, i), err);
 	if (r < 0)
 		return r;
 	drop_twins(&l->inside);
@@ -65,11 +91,20 @@ static int list_all_inside(struct job *job, struct error *err)
 	return 0;
 }
 
-static void add_job_set(struct job *job, const struct digest *d, uint64_t size_bytes)
+static void add_job_set(struct job *job, const struct digest *d, uint64_t size_bytes,
+                        bool is_toolchain)
 {
+	for (size_t i = 0; i < job->set_count; i++) {
+		if (!digest_equal(&job->sets[i].id.digest, d))
+			continue;
+		job->sets[i].is_toolchain = job->sets[i].is_toolchain || is_toolchain;
+		return;
+	}
 	array_grow(job->sets, job->set_count, job->set_capacity);
-	job->sets[job->set_count++] =
-	        (struct sized_digest){ .digest = *d, .size_bytes = size_bytes };
+	job->sets[job->set_count++] = (struct job_set){
+		.id = { .digest = *d, .size_bytes = size_bytes },
+		.is_toolchain = is_toolchain,
+	};
 }
 
 /* Small single inputs go inside as long as they fit, the smallest first. */
@@ -97,27 +132,49 @@ static int share_out(struct job *job, struct inputs *singles, struct error *err)
 	return 0;
 }
 
+static int list_thunk_with_far(struct job *job, const struct thunk *t, struct inputs *singles,
+                               struct error *err)
+{
+	struct listing *l = &job->listing;
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < t->inputs.count; i++) {
+		const struct ref *ref = &t->inputs.entries[i].ref;
+		if (!is_listed(job, t, i))
+			continue;
+		if (ref->kind == REF_TREE)
+			add_job_set(job, &ref->digest, ref->size_bytes, false);
+		else
+			r = inputs_add_ref(singles, job->e->context.near, ref, &l->absent, err);
+	}
+	for (size_t i = 0; i < t->set_count; i++)
+		add_job_set(job, &t->sets[i].digest, t->sets[i].size_bytes, false);
+	if (t->has_toolchain)
+		add_job_set(job, &t->toolchain.digest, t->toolchain.size_bytes, true);
+	return r;
+}
+
 static int list_with_far(struct job *job, struct error *err)
 {
-	const struct thunk *t = job->job.thunk;
-	struct listing *l = &job->listing;
 	scoped_inputs struct inputs singles = { 0 };
 	int r = 0;
 	job->set_count = 0;
-	for (size_t i = 0; r == 0 && i < t->inputs.count; i++) {
-		const struct manifest_entry *entry = &t->inputs.entries[i];
-		if (entry->kind == ENTRY_FILE && entry->ref.kind == REF_TREE)
-			add_job_set(job, &entry->ref.digest, entry->ref.size_bytes);
-		else if (entry->kind == ENTRY_FILE)
-			r = inputs_add_ref(&singles, job->e->context.near, &entry->ref, &l->absent,
-			                   err);
-	}
-	for (size_t i = 0; i < t->set_count; i++)
-		add_job_set(job, &t->sets[i].digest, t->sets[i].size_bytes);
-	if (t->has_toolchain)
-		add_job_set(job, &t->toolchain.digest, t->toolchain.size_bytes);
-	job->has_toolchain = t->has_toolchain;
+	for (size_t i = 0; r == 0 && i < job_thunk_count(job, job->listing.chain); i++)
+		r = list_thunk_with_far(job, job_thunk(job, i), &singles, err);
 	return r < 0 ? r : share_out(job, &singles, err);
+}
+
+/* The next thunks' texts: inside, all of them. */
+static int list_chain(struct job *job, struct error *err)
+{
+	struct listing *l = &job->listing;
+	for (size_t i = 0; i < job->job.next_count; i++) {
+		scoped_buf struct buf text = BUF_INIT;
+		thunk_encode(job->job.next[i].thunk, &text);
+		l->cost += remote_blob_cost(text.len);
+	}
+	return l->cost > REMOTE_INLINE_MAX
+	               ? error_set(err, -EFBIG, "what comes next does not fit in the request")
+	               : 0;
 }
 
 /* The thunk's own text, which near need not have: inside, unless it alone is too large. */
@@ -142,17 +199,31 @@ static int list_thunk(struct job *job, struct error *err)
 
 static void job_listed(void *arg);
 
+static int list_all(struct job *job, bool chain, struct error *err)
+{
+	struct listing *l = &job->listing;
+	listing_release(l);
+	*l = (struct listing){ .chain = chain };
+	int r = list_thunk(job, err);
+	if (r == 0 && chain)
+		r = list_chain(job, err);
+	if (r < 0)
+		return r;
+	return job->e->context.far ? list_with_far(job, err) : list_all_inside(job, err);
+}
+
 static void list_job(void *arg)
 {
 	struct job *job = arg;
 	struct listing *l = &job->listing;
 	static const struct digest none;
 	struct error err = ERROR_INIT;
-	l->absent = none;
-	l->code = list_thunk(job, &err);
-	if (l->code == 0)
-		l->code =
-		        job->e->context.far ? list_with_far(job, &err) : list_all_inside(job, &err);
+	int r = -ENOENT;
+	if (job->job.next_count && !job->unchained)
+		r = list_all(job, true, &err);
+	if (r < 0) /* or what comes next is in the way: it is sent by itself, later */
+		r = list_all(job, false, &err);
+	l->code = r;
 	l->has_absent = !digest_equal(&l->absent, &none);
 	l->reason = l->code < 0 ? xstrdup(error_text(&err)) : NULL;
 	net_post(job->e->context.net, job_listed, job);
@@ -244,13 +315,17 @@ static void job_pushed(struct job *job)
 {
 	if (job->waits_left > 0 || job->pushing || job->settled)
 		return;
-	const struct set *toolchain =
-	        job->has_toolchain
-	                ? digest_map_get(&job->e->sets, &job->sets[job->set_count - 1].digest)
-	                : NULL;
-	job->packed = toolchain && toolchain->packed;
-	if (job->packed)
-		job->pack = toolchain->pack;
+	free(job->packs);
+	job->packs = xcalloc(job->set_count + 1, sizeof(*job->packs));
+	job->pack_count = 0;
+	for (size_t i = 0; i < job->set_count; i++) {
+		const struct set *s =
+		        job->sets[i].is_toolchain
+		                ? digest_map_get(&job->e->sets, &job->sets[i].id.digest)
+		                : NULL;
+		if (s && s->packed)
+			job->packs[job->pack_count++] = s->pack;
+	}
 	job_to_ready(job);
 }
 
@@ -368,9 +443,10 @@ static void push(struct job *job)
 	free(job->waits);
 	job->waits = xcalloc(job->set_count + 1, sizeof(*job->waits));
 	for (size_t i = 0; i < job->set_count; i++) {
-		struct set *s = set_obtain(e, &job->sets[i]);
-		s->is_toolchain =
-		        s->is_toolchain || (job->has_toolchain && i == job->set_count - 1);
+		struct set *s = set_obtain(e, &job->sets[i].id);
+		/* While it is busy the work thread reads it. */
+		if (job->sets[i].is_toolchain && !s->busy)
+			s->is_toolchain = true;
 		wait_for_set(job, &job->waits[i], s);
 	}
 	if (l->outside.count) {
@@ -408,9 +484,6 @@ void listing_release(struct listing *l)
 
 void job_prepare(struct job *job)
 {
-	struct listing *l = &job->listing;
-	listing_release(l);
-	*l = (struct listing){ 0 };
 	job->state = JOB_NEW;
 	job->borrowed++;
 	pool_submit(job->e->work, list_job, job);
@@ -422,7 +495,7 @@ void job_doubt_inputs(struct job *job, int64_t sent_ms)
 	for (size_t i = 0; i < job->listing.outside.count; i++)
 		far_remember(e->context.far, &job->listing.outside.blobs[i].digest, false);
 	for (size_t i = 0; i < job->set_count; i++) {
-		struct set *s = digest_map_get(&e->sets, &job->sets[i].digest);
+		struct set *s = digest_map_get(&e->sets, &job->sets[i].id.digest);
 		if (!s || !s->there || s->there_since_ms > sent_ms)
 			continue;
 		s->there = false;

@@ -59,18 +59,6 @@ static void begin(void *arg)
 		job_prepare(job);
 }
 
-/* What an answer is checked against, since the thunk itself may be gone by then. */
-static void promise(struct job *job, const struct thunk *t)
-{
-	for (size_t i = 0; i < t->output_count; i++) {
-		const struct ref kind = {
-			.kind = t->outputs[i].kind == OUTPUT_TREE ? REF_TREE : REF_BLOB,
-		};
-		memo_add_output(&job->promised, t->outputs[i].path, &kind);
-	}
-	job->yields = t->yields;
-	job->timeout_s = t->timeout_s;
-}
 
 static int remote_submit(struct engine *engine, const struct engine_job *job,
                          struct engine_ticket **ticket, struct error *err)
@@ -80,7 +68,11 @@ static int remote_submit(struct engine *engine, const struct engine_job *job,
 	(void)err;
 	*mine = (struct job){ .e = e, .job = *job };
 	mine->id = atomic_fetch_add(&e->last_id, 1) + 1;
-	promise(mine, job->thunk);
+	/* The thunks may be gone when an answer is read. */
+	promise_make(&mine->promise, job->thunk, &job->digest);
+	mine->timeout_s = job->thunk->timeout_s;
+	for (size_t i = 0; i < job->next_count; i++)
+		mine->chain_timeout_s += job->next[i].thunk->timeout_s;
 	*ticket = (struct engine_ticket *)mine->id;
 	net_post(e->context.net, begin, mine);
 	return 0;
@@ -193,6 +185,7 @@ int remote_new(const struct remote_context *context, const struct transport *tra
                unsigned jobs, struct engine **out, struct error *err)
 {
 	static const struct engine_ops ops = {
+		.takes_next = true,
 		.capacity = remote_capacity,
 		.set_capacity = remote_set_capacity,
 		.submit = remote_submit,

@@ -34,6 +34,7 @@ enum {
 	REMOTE_TOGETHER_MS = 2000,     /* ... and come to no more than this, all in one request */
 	REMOTE_TOGETHER_UNKNOWN_MS = 250, /* what a thunk counts for that never ran */
 	REMOTE_REPUSHES_MAX = 2,          /* of one job's inputs, when a worker did not find them */
+	REMOTE_CHAIN_FAILURES_MAX = 3,    /* of a job, before its chain stays behind */
 	REMOTE_DENIALS_MAX = 3,           /* once the service has accepted us */
 	REMOTE_STRAGGLER_FACTOR = 3,      /* times what is usual, before a job is sent again */
 	REMOTE_STRAGGLER_MIN_MS = 2000,
@@ -84,8 +85,21 @@ struct pushing {
 
 enum job_state { JOB_NEW, JOB_PUSHING, JOB_READY, JOB_SENT, JOB_PAUSED, JOB_DELIVERED };
 
+/* What an answer is checked against: outputs are paths, and REF_TREE or REF_BLOB for the kind. */
+struct promise {
+	struct digest thunk;
+	struct memo outputs;
+	bool yields;
+};
+
+struct job_set {
+	struct sized_digest id;
+	bool is_toolchain;
+};
+
 struct listing {
 	struct inputs inside, outside; /* the request, the far store */
+	bool chain;                    /* what the job's next thunks need is among it */
 	bool thunk_outside;
 	size_t thunk_bytes, cost; /* of a request, at most */
 	int code;                 /* 0, or why it cannot be sent */
@@ -100,10 +114,8 @@ struct job {
 	struct engine_job job; /* its thunk is gone once it was delivered */
 	enum job_state state;
 	struct listing listing;
-	struct memo
-	        promised; /* the thunk's outputs: paths, and REF_TREE or REF_BLOB for the kind */
-	bool yields;
-	uint32_t timeout_s;
+	struct promise promise;
+	uint64_t timeout_s, chain_timeout_s; /* its own, and its next thunks' */
 
 	unsigned borrowed; /* by the work thread */
 	bool settled;      /* result is what it is, and is delivered as soon as it may be */
@@ -111,13 +123,12 @@ struct job {
 	struct engine_result result;
 	uint64_t spent; /* nanodollars, of all attempts so far */
 
-	struct sized_digest *sets; /* its manifests: sets, toolchain, trees; once it was listed */
+	struct job_set *sets; /* its manifests: sets, toolchains, trees; once it was listed */
 	size_t set_count, set_capacity;
 	struct set_wait *waits; /* set_count of them while it waits, those over with a NULL set */
 	unsigned waits_left;
-	bool has_toolchain; /* the last of its sets */
-	bool packed;        /* which goes as a pack; known once it is pushed */
-	struct remote_pack pack;
+	struct remote_pack *packs; /* of toolchains; known once they are pushed */
+	size_t pack_count;
 	struct pushing *pushing; /* of its single inputs */
 
 	unsigned attempts; /* it is in now */
@@ -125,17 +136,26 @@ struct job {
 	int64_t throttled_since_ms; /* 0: not */
 	bool retry;                 /* when it is sent again, it counts as a retry */
 	bool alone;                 /* shares no request any more */
+	bool unchained;             /* nothing is run after it any more */
 	bool all_outside;           /* nothing of it goes inside a request but what must */
 	struct loop_timer *timer;
 	TAILQ_ENTRY(job) link, ready;
 };
 TAILQ_HEAD(job_list, job);
 
+/* What an answer has for a job. */
+struct taken {
+	struct remote_result *own; /* borrowed from the answer; NULL: none that is right */
+	struct remote_result **next; /* likewise, from the first of its next thunks on */
+	size_t next_count;
+};
+
 struct attempt {
 	struct remote *e;
 	struct job **jobs;
 	size_t count;
 	bool duplicate, retry;
+	bool chained; /* the jobs' next thunks go along */
 	bool sent;
 	size_t held_bytes;
 	uint64_t reserved; /* nanodollars */
@@ -148,8 +168,7 @@ struct attempt {
 	struct digest absent;
 	char *reason; /* what is wrong with it, or with one of its results; or NULL */
 	struct remote_answer answer;
-	struct remote_result *
-	        *results; /* one a job, borrowed from answer; NULL: none that is right */
+	struct taken *taken; /* one a job */
 	TAILQ_ENTRY(attempt) link;
 };
 TAILQ_HEAD(attempt_list, attempt);
@@ -186,6 +205,9 @@ struct remote {
 /* JOB_NEW: lists and pushes its inputs; then it is ready, or settled. */
 void job_prepare(struct job *job);
 void listing_release(struct listing *l);
+/* How many thunks it comes to: its own, and with a chain its next ones. */
+size_t job_thunk_count(const struct job *job, bool chain);
+const struct thunk *job_thunk(const struct job *job, size_t i);
 /* A worker, asked at sent_ms, did not find an input in the far store: what is remembered of them
  * is forgotten, unless it was learnt later. */
 void job_doubt_inputs(struct job *job, int64_t sent_ms);
@@ -203,7 +225,7 @@ void attempt_free(struct attempt *a);
 /* --- take.c: pure but for the near store; work thread ------------------------------------------
  */
 
-/* Reads a->body into a->answer, puts its blobs into near, and sets a->results. */
+/* Reads a->body into a->answer, puts its blobs into near, and sets a->taken. */
 void attempt_read(struct attempt *a);
 
 /* --- settle.c --------------------------------------------------------------------------------- */
@@ -220,6 +242,8 @@ void job_unborrow(struct job *job);
 void job_deliver(struct job *job);
 void job_free_if_over(struct job *job);
 void job_cancel(struct job *job);
+void promise_make(struct promise *p, const struct thunk *t, const struct digest *thunk);
+void promise_release(struct promise *p);
 uint64_t remote_estimate(const struct remote *e, uint64_t expected_micros);
 
 #endif

@@ -7,11 +7,20 @@
 /* --- what a request will cost ------------------------------------------------------------------
  */
 
+/* -1: nobody knows. */
 static int64_t expected_ms(const struct remote *e, const struct job *job)
 {
-	if (job->job.expected_micros)
-		return (int64_t)(job->job.expected_micros / 1000);
-	return durations_median(&e->durations);
+	int64_t median = durations_median(&e->durations);
+	uint64_t own = job->job.expected_micros;
+	int64_t sum = own ? (int64_t)(own / 1000) : median;
+	bool chain = job->listing.chain && !job->unchained;
+	for (size_t i = 0; sum >= 0 && chain && i < job->job.next_count; i++) {
+		uint64_t next = job->job.next[i].expected_micros;
+		if (next == 0 && median < 0)
+			return -1;
+		sum += next ? (int64_t)(next / 1000) : median;
+	}
+	return sum;
 }
 
 uint64_t remote_estimate(const struct remote *e, uint64_t expected_micros)
@@ -71,16 +80,38 @@ static int add_inside(struct attempt *a, const struct job *job, struct pieces *p
 	return 0;
 }
 
-static void add_pack(const struct job *job, struct remote_request *request)
+static void add_pack(const struct remote_pack *pack, struct remote_request *request)
 {
-	if (!job->packed || request->pack_count == REMOTE_PACKS_MAX)
+	if (request->pack_count == REMOTE_PACKS_MAX)
 		return;
 	for (size_t i = 0; i < request->pack_count; i++)
-		if (digest_equal(&request->packs[i].of, &job->pack.of))
+		if (digest_equal(&request->packs[i].of, &pack->of))
 			return;
 	request->packs =
 	        xrealloc(request->packs, (request->pack_count + 1) * sizeof(*request->packs));
-	request->packs[request->pack_count++] = job->pack;
+	request->packs[request->pack_count++] = *pack;
+}
+
+static void add_text(struct pieces *pieces, struct remote_request *request, const struct thunk *t,
+                     const struct digest *digest)
+{
+	struct buf *text = pieces_add(pieces);
+	thunk_encode(t, text);
+	remote_blobs_add(&request->blobs, digest, text->data, text->len);
+}
+
+static void add_chain(const struct job *job, struct pieces *pieces, struct remote_request *request)
+{
+	size_t count = job->job.next_count;
+	if (count == 0 || request->next_count + count > REMOTE_THUNKS_MAX)
+		return;
+	request->next =
+	        xrealloc(request->next, (request->next_count + count) * sizeof(*request->next));
+	for (size_t i = 0; i < count; i++) {
+		const struct engine_next *next = &job->job.next[i];
+		request->next[request->next_count++] = next->digest;
+		add_text(pieces, request, next->thunk, &next->digest);
+	}
 }
 
 static int add_jobs(struct attempt *a, struct pieces *pieces, struct remote_request *request,
@@ -92,12 +123,12 @@ static int add_jobs(struct attempt *a, struct pieces *pieces, struct remote_requ
 	for (size_t i = 0; r == 0 && i < a->count; i++) {
 		const struct job *job = a->jobs[i];
 		request->thunks[i] = job->job.digest;
-		add_pack(job, request);
-		if (!job->listing.thunk_outside) {
-			struct buf *text = pieces_add(pieces);
-			thunk_encode(job->job.thunk, text);
-			remote_blobs_add(&request->blobs, &job->job.digest, text->data, text->len);
-		}
+		for (size_t k = 0; k < job->pack_count; k++)
+			add_pack(&job->packs[k], request);
+		if (!job->listing.thunk_outside)
+			add_text(pieces, request, job->job.thunk, &job->job.digest);
+		if (a->chained)
+			add_chain(job, pieces, request);
 		r = add_inside(a, job, pieces, request, err);
 	}
 	return r;
@@ -147,7 +178,9 @@ void attempt_free(struct attempt *a)
 	verdict_release(&a->verdict);
 	remote_answer_release(&a->answer);
 	free(a->reason);
-	free(a->results);
+	for (size_t i = 0; a->taken && i < a->count; i++)
+		free(a->taken[i].next);
+	free(a->taken);
 	free(a->jobs);
 	free(a);
 }
@@ -182,6 +215,10 @@ static void attempt_drop(struct attempt *a)
 			job_free_if_over(job);
 		} else if (job->attempts > 0) {
 			continue;
+		} else if (a->code < 0 && a->chained) {
+			/* It may be for what comes next. */
+			job->unchained = true;
+			job_prepare(job);
 		} else if (a->count == 1 && a->code < 0) {
 			bool absent = a->code == -ENOENT || a->code == -EBADMSG;
 			job_settle_code(job, a->code, absent ? &a->absent : NULL, a->reason);
@@ -255,7 +292,9 @@ static int64_t whole_ms(const struct attempt *a)
 	enum { WAY_MS = 120000 };
 	int64_t sum = WAY_MS;
 	for (size_t i = 0; i < a->count; i++)
-		sum += (int64_t)a->jobs[i]->timeout_s * 1000;
+		sum += (int64_t)(a->jobs[i]->timeout_s +
+		                 (a->chained ? a->jobs[i]->chain_timeout_s : 0)) *
+		       1000;
 	int64_t most = a->e->transport.ops->whole_ms;
 	return most && most < sum ? most : sum;
 }
@@ -301,17 +340,38 @@ static void attempt_encoded(void *arg)
 
 static void start_tick(struct remote *e);
 
+/* What the attempt and its chain may cost. */
+static uint64_t estimate_job(const struct attempt *a, const struct job *job)
+{
+	uint64_t sum = remote_estimate(a->e, job->job.expected_micros);
+	for (size_t i = 0; a->chained && i < job->job.next_count; i++)
+		sum += remote_estimate(a->e, job->job.next[i].expected_micros);
+	return sum;
+}
+
+static bool chains_go_along(struct job *const *jobs, size_t count)
+{
+	bool any = false;
+	for (size_t i = 0; i < count; i++) {
+		if (jobs[i]->job.next_count && (jobs[i]->unchained || !jobs[i]->listing.chain))
+			return false;
+		any = any || jobs[i]->job.next_count;
+	}
+	return any;
+}
+
 static void attempt_start(struct remote *e, struct job *const *jobs, size_t count, bool duplicate)
 {
 	struct attempt *a = xcalloc(1, sizeof(*a));
 	*a = (struct attempt){ .e = e, .count = count, .duplicate = duplicate };
+	a->chained = chains_go_along(jobs, count);
 	a->jobs = xcalloc(count, sizeof(struct job *));
 	for (size_t i = 0; i < count; i++) {
 		struct job *job = jobs[i];
 		a->jobs[i] = job;
 		a->retry = a->retry || (job->retry && !duplicate);
 		a->held_bytes += job->listing.cost;
-		a->reserved += remote_estimate(e, job->job.expected_micros);
+		a->reserved += estimate_job(a, job);
 		job->attempts++;
 		job->state = JOB_SENT;
 	}

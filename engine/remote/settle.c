@@ -13,9 +13,10 @@ void job_free_if_over(struct job *job)
 		return;
 	TAILQ_REMOVE(&job->e->jobs, job, link);
 	listing_release(&job->listing);
-	memo_release(&job->promised);
+	promise_release(&job->promise);
 	engine_result_release(&job->result);
 	free(job->sets);
+	free(job->packs);
 	free(job);
 }
 
@@ -30,6 +31,7 @@ void job_deliver(struct job *job)
 	r->memo.cost_nanodollars = job->spent;
 	job->state = JOB_DELIVERED;
 	job->job.thunk = NULL;
+	job->job.next_count = 0;
 	job->job.done(job->job.arg, r);
 	engine_result_release(r);
 	job_free_if_over(job);
@@ -125,6 +127,7 @@ static void try_again(struct job *job, unsigned tries)
 /* Not the job's own fault, as far as one can tell. */
 static void trouble(struct job *job, const char *what)
 {
+	job->unchained = job->unchained || job->failures + 1 >= REMOTE_CHAIN_FAILURES_MAX;
 	if (++job->failures < REMOTE_TRIES_MAX) {
 		try_again(job, job->failures);
 	} else if (job->attempts == 0) {
@@ -153,7 +156,7 @@ static void died(struct job *job, enum verdict_kind kind, const char *what)
 {
 	bool crash = kind == VERDICT_DIED;
 	unsigned tries = crash ? ++job->crashes : ++job->deaths;
-	job->alone = true;
+	job->alone = job->unchained = true;
 	if (tries < (crash ? REMOTE_CRASHES_MAX : REMOTE_DEATHS_MAX)) {
 		try_again(job, tries);
 	} else if (job->attempts == 0) {
@@ -200,7 +203,7 @@ static void denied(struct job *job, const char *what)
 
 static void too_large(struct job *job, const char *what)
 {
-	job->alone = true;
+	job->alone = job->unchained = true;
 	if (job->attempts > 0)
 		return;
 	if (!job->e->context.far || job->all_outside) {
@@ -259,23 +262,46 @@ static void remember_far(struct remote *e, const struct memo *memo)
 		far_remember(e->context.far, &memo->stderr_digest, true);
 }
 
-static void take_result(struct job *job, struct remote_result *r)
+/* Moves what out is to have. */
+static void move_result(struct remote *e, struct remote_result *r, struct engine_result *out)
 {
-	struct engine_result *out = &job->result;
-	if (r->outcome == OUTCOME_DONE && r->stored && job->e->context.far)
-		remember_far(job->e, &r->memo);
+	if (r->outcome == OUTCOME_DONE && r->stored && e->context.far)
+		remember_far(e, &r->memo);
 	out->outcome = r->outcome;
 	out->exit_status = r->exit_status;
 	out->memo = r->memo;
 	r->memo = MEMO_INIT;
 	free(out->memo.engine);
 	out->memo.engine = NULL;
+	out->stderr_tail = r->stderr_tail;
+	r->stderr_tail = NULL;
+}
+
+/* All of a chain bear the same share of the cost. */
+static void take_chain(struct job *job, const struct taken *taken)
+{
+	struct engine_result *out = &job->result;
+	uint64_t share = job->spent / (taken->next_count + 1);
+	out->also = xcalloc(taken->next_count + 1, sizeof(*out->also));
+	for (size_t i = 0; i < taken->next_count; i++) {
+		struct engine_result *also = &out->also[out->also_count++];
+		move_result(job->e, taken->next[i], also);
+		also->memo.engine = xstrdup(job->e->transport.ops->name);
+		also->memo.cost_nanodollars = share;
+		job->spent -= share;
+	}
+}
+
+static void take_result(struct job *job, struct taken *taken)
+{
+	struct engine_result *out = &job->result;
+	struct remote_result *r = taken->own;
+	move_result(job->e, r, out);
 	if (r->outcome != OUTCOME_DONE) {
 		out->memo.micros = r->usage.function_micros;
 		out->reason = xstrdup(r->reason ? r->reason : "the worker does not say why");
 	}
-	out->stderr_tail = r->stderr_tail;
-	r->stderr_tail = NULL;
+	take_chain(job, taken);
 	settled(job);
 }
 
@@ -298,8 +324,9 @@ static void heal(struct job *job, const struct remote_result *r, int64_t sent_ms
 	job_prepare(job);
 }
 
-static void answered(struct job *job, struct remote_result *r, int64_t sent_ms)
+static void answered(struct job *job, struct taken *taken, int64_t sent_ms)
 {
+	const struct remote_result *r = taken->own;
 	const char *reason = r->reason ? r->reason : "the worker does not say why";
 	switch (r->outcome) {
 	case OUTCOME_LOST:
@@ -310,7 +337,7 @@ static void answered(struct job *job, struct remote_result *r, int64_t sent_ms)
 	case OUTCOME_NO_ROOM:
 		/* Another worker may have more. */
 		if (job->failures > 0)
-			take_result(job, r);
+			take_result(job, taken);
 		else
 			trouble(job, reason);
 		break;
@@ -318,7 +345,7 @@ static void answered(struct job *job, struct remote_result *r, int64_t sent_ms)
 		heal(job, r, sent_ms);
 		break;
 	default:
-		take_result(job, r);
+		take_result(job, taken);
 	}
 }
 
@@ -339,7 +366,7 @@ static void keep_memo(void *arg)
 }
 
 /* Nobody waits for it, but it is paid for: whoever asks next finds it. */
-static void keep_late(struct job *job, struct remote_result *r)
+static void keep_late(struct job *job, struct remote_result *r, uint64_t cost)
 {
 	struct remote *e = job->e;
 	if (r->outcome != OUTCOME_DONE)
@@ -350,10 +377,18 @@ static void keep_late(struct job *job, struct remote_result *r)
 	r->memo = MEMO_INIT;
 	free(late->memo.engine);
 	late->memo.engine = xstrdup(e->transport.ops->name);
-	late->memo.cost_nanodollars = job->spent;
+	late->memo.cost_nanodollars = cost;
 	if (r->stored && e->context.far)
 		remember_far(e, &late->memo);
 	pool_submit(e->work, keep_memo, late);
+}
+
+static void keep_all_late(struct job *job, const struct taken *taken)
+{
+	uint64_t share = job->spent / (taken->next_count + 1);
+	keep_late(job, taken->own, share);
+	for (size_t i = 0; i < taken->next_count; i++)
+		keep_late(job, taken->next[i], share);
 }
 
 /* --- the bill ----------------------------------------------------------------------------------
@@ -428,10 +463,11 @@ static void wrong_version(struct job *job, const char *version)
 static void end_one(struct attempt *a, size_t i)
 {
 	struct job *job = a->jobs[i];
-	struct remote_result *r = a->results ? a->results[i] : NULL;
+	struct taken *taken = a->taken ? &a->taken[i] : NULL;
+	struct remote_result *r = taken ? taken->own : NULL;
 	if (job->settled) {
 		if (r && job->cancelled)
-			keep_late(job, r);
+			keep_all_late(job, taken);
 		job_free_if_over(job);
 	} else if (a->verdict.kind != VERDICT_ANSWER) {
 		not_answered(job, &a->verdict);
@@ -443,7 +479,7 @@ static void end_one(struct attempt *a, size_t i)
 		scoped_free char *reason = xformat("the worker's answer is wrong: %s", a->reason);
 		trouble(job, reason);
 	} else {
-		answered(job, r, a->sent_ms);
+		answered(job, taken, a->sent_ms);
 	}
 }
 
@@ -456,7 +492,7 @@ void attempt_ended(struct attempt *a)
 	settle_bill(a);
 	if (a->verdict.kind == VERDICT_ANSWER) {
 		e->ever_answered = true;
-		if (a->count == 1 && a->code == 0)
+		if (a->count == 1 && a->code == 0 && a->answer.result_count == 1)
 			durations_add(&e->durations, a->took_ms);
 	}
 	if (a->verdict.kind != VERDICT_UNREACHABLE) {

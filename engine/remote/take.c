@@ -22,29 +22,45 @@ static int keep_blobs(struct attempt *a, struct error *err)
 /* --- whether a result is one of ours -----------------------------------------------------------
  */
 
-static bool right_kind(const struct job *job, const struct memo_output *got,
+void promise_make(struct promise *p, const struct thunk *t, const struct digest *thunk)
+{
+	*p = (struct promise){ .thunk = *thunk, .yields = t->yields };
+	for (size_t i = 0; i < t->output_count; i++) {
+		const struct ref kind = {
+			.kind = t->outputs[i].kind == OUTPUT_TREE ? REF_TREE : REF_BLOB,
+		};
+		memo_add_output(&p->outputs, t->outputs[i].path, &kind);
+	}
+}
+
+void promise_release(struct promise *p)
+{
+	memo_release(&p->outputs);
+}
+
+static bool right_kind(const struct promise *p, const struct memo_output *got,
                        const struct ref *promised)
 {
 	if (got->ref.kind == REF_THUNK)
-		return job->yields;
+		return p->yields;
 	return got->ref.kind == promised->kind;
 }
 
-static int check_paths(const struct job *job, const struct memo *memo, struct error *err)
+static int check_paths(const struct promise *p, const struct memo *memo, struct error *err)
 {
 	for (size_t i = 0; i < memo->count; i++) {
-		const struct ref *promised = memo_output(&job->promised, memo->outputs[i].path);
+		const struct ref *promised = memo_output(&p->outputs, memo->outputs[i].path);
 		if (!promised)
 			return error_set(err, -EBADMSG, "%s is no output of the thunk",
 			                 memo->outputs[i].path);
-		if (!right_kind(job, &memo->outputs[i], promised))
+		if (!right_kind(p, &memo->outputs[i], promised))
 			return error_set(err, -EBADMSG, "the output %s is of another kind",
 			                 memo->outputs[i].path);
 	}
-	for (size_t i = 0; i < job->promised.count; i++)
-		if (!memo_output(memo, job->promised.outputs[i].path))
+	for (size_t i = 0; i < p->outputs.count; i++)
+		if (!memo_output(memo, p->outputs.outputs[i].path))
 			return error_set(err, -EBADMSG, "the output %s is missing",
-			                 job->promised.outputs[i].path);
+			                 p->outputs.outputs[i].path);
 	return 0;
 }
 
@@ -72,15 +88,15 @@ static int check_presence(struct store *near, const struct ref *ref, const char 
 	return 0;
 }
 
-static int check_done(struct attempt *a, const struct job *job, struct remote_result *r,
+static int check_done(struct attempt *a, const struct promise *p, struct remote_result *r,
                       struct error *err)
 {
 	struct store *near = a->e->context.near;
 	struct memo *memo = &r->memo;
 	bool stored = r->stored && a->e->context.far;
-	if (!digest_equal(&memo->thunk, &job->job.digest))
+	if (!digest_equal(&memo->thunk, &p->thunk))
 		return error_set(err, -EBADMSG, "the memo is of another thunk");
-	int code = check_paths(job, memo, err);
+	int code = check_paths(p, memo, err);
 	for (size_t i = 0; code == 0 && !stored && i < memo->count; i++)
 		code = check_presence(near, &memo->outputs[i].ref, memo->outputs[i].path, err);
 	/* What it said is in stderr_tail; without the blob there is no more of it. */
@@ -97,9 +113,47 @@ static struct remote_result *find_result(struct attempt *a, const struct digest 
 	return NULL;
 }
 
+/* The result of the chain's next thunk, whose inputs that are missing before and its memo give:
+ * what it is of is worked out here, so that nobody can put one thunk's for another's. */
+static struct remote_result *find_next(struct attempt *a, const struct engine_next *next,
+                                       const struct digest *before, const struct memo *memo)
+{
+	scoped_thunk struct thunk t = THUNK_INIT;
+	struct digest resolved;
+	thunk_copy(&t, next->thunk);
+	if (thunk_substitute(&t, before, memo, NULL) < 0 || thunk_finish(&t, NULL) < 0)
+		return NULL;
+	thunk_digest(&t, &resolved);
+	struct remote_result *r = find_result(a, &resolved);
+	if (!r || r->outcome != OUTCOME_DONE)
+		return NULL;
+	struct promise p;
+	promise_make(&p, &t, &resolved);
+	int code = check_done(a, &p, r, NULL);
+	promise_release(&p);
+	return code == 0 ? r : NULL;
+}
+
+/* What was run in the same go, as far as it is in order; the rest is asked for anew. */
+static void read_chain(struct attempt *a, const struct job *job, struct taken *taken)
+{
+	const struct digest *before = &job->job.digest;
+	const struct remote_result *last = taken->own;
+	taken->next = xcalloc(job->job.next_count + 1, sizeof(struct remote_result *));
+	for (size_t i = 0; i < job->job.next_count; i++) {
+		const struct engine_next *next = &job->job.next[i];
+		struct remote_result *r = find_next(a, next, before, &last->memo);
+		if (!r)
+			break;
+		taken->next[taken->next_count++] = r;
+		before = &next->digest;
+		last = r;
+	}
+}
+
 static void read_results(struct attempt *a, struct error *err)
 {
-	a->results = xcalloc(a->count, sizeof(struct remote_result *));
+	a->taken = xcalloc(a->count, sizeof(*a->taken));
 	for (size_t i = 0; i < a->count; i++) {
 		const struct job *job = a->jobs[i];
 		struct remote_result *r = find_result(a, &job->job.digest);
@@ -109,9 +163,11 @@ static void read_results(struct attempt *a, struct error *err)
 			                           : "the answer is for another thunk");
 			continue;
 		}
-		if (r->outcome == OUTCOME_DONE && check_done(a, job, r, err) < 0)
+		if (r->outcome == OUTCOME_DONE && check_done(a, &job->promise, r, err) < 0)
 			continue;
-		a->results[i] = r;
+		a->taken[i].own = r;
+		if (a->chained && r->outcome == OUTCOME_DONE)
+			read_chain(a, job, &a->taken[i]);
 	}
 }
 

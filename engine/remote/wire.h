@@ -53,6 +53,8 @@ struct remote_request {
 	char *version;         /* GGFS_VERSION of the sender: a worker of another one refuses */
 	struct digest *thunks; /* resolved, run one after the other */
 	size_t thunk_count;
+	struct digest *next; /* run after them: inputs may be outputs of a thunk named before */
+	size_t next_count;
 	struct remote_blobs blobs;
 	char *far_url, *far_endpoint, *far_region; /* NULL: no far store, all inputs are inside */
 	int far_path_style;                        /* as in struct far_options */
@@ -93,7 +95,9 @@ struct remote_answer {
 	char *version, *worker;        /* worker: a name that tells instances apart */
 	bool wrong_version;            /* nothing was run */
 	char *reason;                  /* why nothing was run; else NULL */
-	struct remote_result *results; /* one for each thunk of the request, in any order */
+	/* One for each thunk of the request, in any order; for each of its next ones that was run,
+	 * named by its digest with all inputs put in. */
+	struct remote_result *results;
 	size_t result_count;
 	struct remote_blobs blobs;
 };

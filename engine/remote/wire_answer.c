@@ -197,7 +197,7 @@ static int read_result(const json_t *object, struct remote_result *out, struct e
 static int read_results(const json_t *root, struct remote_answer *out, struct error *err)
 {
 	json_t *array = NULL;
-	int r = json_wire_array(root, "results", REMOTE_THUNKS_MAX, &array, err);
+	int r = json_wire_array(root, "results", 2 * REMOTE_THUNKS_MAX, &array, err);
 	size_t count = json_array_size(array);
 	out->results = count ? xcalloc(count, sizeof(*out->results)) : NULL;
 	for (; r == 0 && out->result_count < count; out->result_count++)

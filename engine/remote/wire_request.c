@@ -4,6 +4,7 @@ void remote_request_release(struct remote_request *r)
 {
 	free(r->version);
 	free(r->thunks);
+	free(r->next);
 	remote_blobs_release(&r->blobs);
 	free(r->far_url);
 	free(r->far_endpoint);
@@ -14,6 +15,17 @@ void remote_request_release(struct remote_request *r)
 
 /* --- writing -----------------------------------------------------------------------------------
  */
+
+static void add_digests(struct buf *b, const char *name, const struct digest *digests, size_t count)
+{
+	buf_add_format(b, ",\"%s\":[", name);
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			buf_add_char(b, ',');
+		json_wire_add_digest(b, &digests[i]);
+	}
+	buf_add_char(b, ']');
+}
 
 static void add_far(const struct remote_request *r, struct buf *b)
 {
@@ -48,13 +60,9 @@ void remote_request_encode(const struct remote_request *r, struct buf *b)
 {
 	buf_add_format(b, "{\"protocol\":%d", REMOTE_PROTOCOL);
 	json_wire_add_text(b, "version", r->version ? r->version : GGFS_VERSION);
-	buf_add_str(b, ",\"thunks\":[");
-	for (size_t i = 0; i < r->thunk_count; i++) {
-		if (i)
-			buf_add_char(b, ',');
-		json_wire_add_digest(b, &r->thunks[i]);
-	}
-	buf_add_char(b, ']');
+	add_digests(b, "thunks", r->thunks, r->thunk_count);
+	if (r->next_count)
+		add_digests(b, "next", r->next, r->next_count);
 	add_far(r, b);
 	add_packs(r, b);
 	json_wire_add_true(b, "keep_results", r->keep_results);
@@ -66,20 +74,27 @@ void remote_request_encode(const struct remote_request *r, struct buf *b)
 /* --- reading -----------------------------------------------------------------------------------
  */
 
-static int read_thunks(const json_t *root, struct remote_request *out, struct error *err)
+static int read_digests(const json_t *root, const char *name, struct digest **out, size_t *count,
+                        struct error *err)
 {
 	json_t *array = NULL;
-	int r = json_wire_array(root, "thunks", REMOTE_THUNKS_MAX, &array, err);
-	if (r < 0)
+	int r = json_wire_array(root, name, REMOTE_THUNKS_MAX, &array, err);
+	size_t size = r == 0 && array ? json_array_size(array) : 0;
+	if (size == 0)
 		return r;
-	size_t count = json_array_size(array);
-	if (count == 0)
-		return error_set(err, -EBADMSG, "a request without \"thunks\"");
-	out->thunks = xcalloc(count, sizeof(*out->thunks));
-	for (; r == 0 && out->thunk_count < count; out->thunk_count++)
-		r = json_wire_digest_of(json_array_get(array, out->thunk_count), "a thunk",
-		                        &out->thunks[out->thunk_count], err);
+	*out = xcalloc(size, sizeof(**out));
+	for (; r == 0 && *count < size; (*count)++)
+		r = json_wire_digest_of(json_array_get(array, *count), "a thunk", &(*out)[*count],
+		                        err);
 	return r;
+}
+
+static int read_thunks(const json_t *root, struct remote_request *out, struct error *err)
+{
+	int r = read_digests(root, "thunks", &out->thunks, &out->thunk_count, err);
+	if (r == 0 && out->thunk_count == 0)
+		return error_set(err, -EBADMSG, "a request without \"thunks\"");
+	return r < 0 ? r : read_digests(root, "next", &out->next, &out->next_count, err);
 }
 
 static int read_far(const json_t *root, struct remote_request *out, struct error *err)

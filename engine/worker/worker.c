@@ -85,8 +85,9 @@ static void add_far_usage(const struct far_usage *before, const struct far_usage
 	out->far_sent_bytes = after->sent_bytes - before->sent_bytes;
 }
 
-static void run_one(struct worker *w, const struct remote_request *request, size_t index,
-                    const struct worker_limits *limits, bool full, struct answer *a)
+static void run_one(struct worker *w, const struct remote_request *request,
+                    const struct digest *thunk, const struct worker_limits *limits, bool full,
+                    struct answer *a)
 {
 	struct remote_result result = { 0 };
 	struct run_made made = { 0 };
@@ -97,10 +98,10 @@ static void run_one(struct worker *w, const struct remote_request *request, size
 		                         .packs = request->packs,
 		                         .pack_count = request->pack_count,
 		                         .deadline_ms = limits->deadline_ms,
-		                         .first = index == 0 && !limits->late,
+		                         .first = a->wire.result_count == 0 && !limits->late,
 		                         .full = full };
 	fetch_usage(w->fetch, &before);
-	run_thunk_at(&place, &request->thunks[index], &result, &made);
+	run_thunk_at(&place, thunk, &result, &made);
 	result.usage.cold = !w->warm;
 	w->warm = true;
 	free(result.memo.engine);
@@ -109,6 +110,62 @@ static void run_one(struct worker *w, const struct remote_request *request, size
 	fetch_usage(w->fetch, &after);
 	add_far_usage(&before, &after, &a->wire.results[a->wire.result_count - 1].usage);
 	run_made_release(&made);
+}
+
+/* What the thunk of this name, of the request's, gave; NULL: nothing, or not yet. */
+static const struct memo *given_by(const struct remote_request *request, const struct answer *a,
+                                   const struct memo *const *next_memos, const struct digest *name)
+{
+	for (size_t i = 0; i < request->thunk_count; i++)
+		if (digest_equal(&request->thunks[i], name))
+			return a->wire.results[i].outcome == OUTCOME_DONE ? &a->wire.results[i].memo
+			                                                  : NULL;
+	for (size_t i = 0; i < request->next_count; i++)
+		if (digest_equal(&request->next[i], name))
+			return next_memos[i];
+	return NULL;
+}
+
+/* Puts in what stands before it has given, and keeps the resolved thunk, to be run. -ENOENT: that
+ * is not there. */
+static int resolve_next(struct worker *w, const struct remote_request *request,
+                        const struct answer *a, const struct memo *const *next_memos,
+                        const struct digest *name, struct digest *resolved)
+{
+	scoped_thunk struct thunk t = THUNK_INIT;
+	scoped_buf struct buf text = BUF_INIT;
+	int r = thunk_load(cache_store(w->cache), name, &t, NULL);
+	for (size_t i = 0; r == 0 && i < t.inputs.count; i++) {
+		const struct manifest_entry *entry = &t.inputs.entries[i];
+		if (entry->kind != ENTRY_FILE || entry->ref.kind != REF_THUNK)
+			continue;
+		const struct digest before = entry->ref.digest;
+		const struct memo *memo = given_by(request, a, next_memos, &before);
+		r = memo ? thunk_substitute(&t, &before, memo, NULL) : -ENOENT;
+	}
+	if (r == 0)
+		r = thunk_finish(&t, NULL);
+	if (r < 0)
+		return r;
+	thunk_encode(&t, &text);
+	thunk_digest(&t, resolved);
+	return cache_put(w->cache, resolved, text.data, text.len, NULL);
+}
+
+/* What cannot be run here is left out: it is sent again when its inputs are known. */
+static void run_next(struct worker *w, const struct remote_request *request,
+                     const struct worker_limits *limits, bool full, struct answer *a)
+{
+	const struct memo **memos = xcalloc(request->next_count + 1, sizeof(*memos));
+	for (size_t i = 0; i < request->next_count; i++) {
+		struct digest resolved;
+		if (resolve_next(w, request, a, memos, &request->next[i], &resolved) < 0)
+			continue;
+		run_one(w, request, &resolved, limits, full, a);
+		const struct remote_result *r = &a->wire.results[a->wire.result_count - 1];
+		memos[i] = r->outcome == OUTCOME_DONE ? &r->memo : NULL;
+	}
+	free(memos);
 }
 
 static void handle(struct worker *w, const struct remote_request *request,
@@ -122,10 +179,11 @@ static void handle(struct worker *w, const struct remote_request *request,
 		return;
 	}
 	bool full = !keep_blobs(w, request);
-	answer_init(&a, request->thunk_count, limits->answer_max);
+	answer_init(&a, request->thunk_count + request->next_count, limits->answer_max);
 	begin_answer(w, &a);
 	for (size_t i = 0; i < request->thunk_count; i++)
-		run_one(w, request, i, limits, full, &a);
+		run_one(w, request, &request->thunks[i], limits, full, &a);
+	run_next(w, request, limits, full, &a);
 	remote_answer_encode(&a.wire, out);
 	answer_release(&a);
 	cache_unpin(w->cache);

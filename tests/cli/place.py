@@ -18,6 +18,11 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.realpath(os.path.join(HERE, "..", ".."))
 sys.path.insert(0, os.path.join(TOP, "tests", "lib"))
 
+# nohup, and `&` in a script, have these ignored, by all that is started here as well.
+for _ in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 DEADLINE_S = 60  # for what must happen at all; no test passes by it
 PLACEHOLDER_SIZE = 2029
 

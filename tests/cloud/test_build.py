@@ -145,5 +145,45 @@ class Build(unittest.TestCase):
         self.assertEqual(self.c.counters()["invocations"], 0)
 
 
+@unittest.skipIf(cloud.why_not(), cloud.why_not())
+class Row(unittest.TestCase):
+    STEPS = 5
+
+    def setUp(self):
+        self.c = Cloud("--idle-ms", "1000000")
+        self.addCleanup(self.c.close)
+
+    def make_row(self, failing=None):
+        """s0 to s4, each of which adds its number to the one before."""
+        for i in range(self.STEPS):
+            before = ["--input", f"s{i - 1}"] if i else []
+            script = "exit 3" if i == failing else f"{{ cat {f's{i - 1}' if i else ''}; echo {i}; }} </dev/null >s{i}"
+            self.c.ok("thunk", "-p", *before, "--tool", "cat", "--output", f"s{i}", "--", "sh", "-c", script)
+
+    def test_steps_that_only_wait_for_one_another_are_one_invocation(self):
+        self.make_row()
+        self.c.ok("force", "--engine", "lambda", "s4")
+        with open(self.c.path("s4"), encoding="utf-8") as f:
+            self.assertEqual(f.read(), "0\n1\n2\n3\n4\n")
+        self.assertEqual((self.c.ran(), self.c.counters()["invocations"]), ({"lambda": self.STEPS}, 1))
+        costs = [record["cost_usd"] for record in json.loads(self.c.ok("log", "--json")) if record["cost_usd"]]
+        self.assertEqual(len(costs), self.STEPS)
+        # All but what the service spent itself, on requests to S3.
+        self.assertLess(sum(costs), self.c.bill()["spent_usd"])
+        self.assertAlmostEqual(costs[0], costs[-1], 8)
+        self.c.another_store()
+        self.make_row()
+        self.c.ok("force", "--engine", "lambda", "s4")
+        self.assertEqual((self.c.ran(), self.c.counters()["invocations"]), ({}, 1))
+
+    def test_a_step_that_fails_is_named_and_the_rest_is_kept(self):
+        self.make_row(failing=3)
+        self.assertNotEqual(self.c.ggfs("force", "--engine", "lambda", "s4").returncode, 0)
+        self.assertIn("exit status 3", self.c.ok("why", "s3"))
+        self.assertEqual(self.c.counters()["invocations"], 2)
+        self.c.ok("force", "--engine", "lambda", "s2")
+        self.assertEqual(self.c.counters()["invocations"], 2)
+
+
 if __name__ == "__main__":
     tap.main()

@@ -61,7 +61,8 @@ class Trouble(unittest.TestCase):
         # Too large to come along with the answer: it is in the far store, and so is its memo.
         first = c.shell_thunk("head -c 40000 /dev/zero >o1", "--tool", "head", "--placeholders", output="o1")
         c.shell_thunk("sleep 3; { cat o1; echo end; } >o2", "--input", "o1=o1", "--tool", "cat", "--placeholders", output="o2")
-        force = c.start("ggfs", "force", "--engine", "lambda", "o2")
+        # o1 for its own sake as well: the two are no row then, which would be one invocation.
+        force = c.start("ggfs", "force", "--engine", "lambda", "o1", "o2")
         place.wait_for(lambda: c.counters()["invocations"] == 2, "the second function's begin")
         [service] = c.services()
         os.kill(service, signal.SIGKILL)

@@ -189,17 +189,61 @@ static void perform(struct fake_engine *fake, const struct thunk *t, unsigned ru
 
 /* --- the engine ------------------------------------------------------------------------------- */
 
+static struct engine_result begin_result(const struct fake_engine *fake, const struct digest *thunk)
+{
+	struct engine_result r = { .outcome = OUTCOME_DONE, .stderr_tail = xstrdup("") };
+	r.memo.thunk = *thunk;
+	r.memo.engine = xstrdup("fake");
+	r.memo.cost_nanodollars = fake->cost;
+	return r;
+}
+
+/* The result of what comes next; false: it is not done, and left out. */
+static bool perform_next(struct fake_engine *fake, const struct engine_next *next,
+                         const struct digest *before, const struct memo *memo,
+                         struct engine_result *out)
+{
+	scoped_thunk struct thunk t = THUNK_INIT;
+	struct digest digest;
+	thunk_copy(&t, next->thunk);
+	if (thunk_substitute(&t, before, memo, NULL) < 0)
+		return false;
+	if (thunk_finish(&t, NULL) < 0)
+		abort();
+	thunk_digest(&t, &digest);
+	*out = begin_result(fake, &digest);
+	perform(fake, &t, 1, out);
+	if (out->outcome == OUTCOME_DONE)
+		return true;
+	engine_result_release(out);
+	return false;
+}
+
+static void perform_chain(struct fake_engine *fake, const struct engine_job *job,
+                          struct engine_result *r)
+{
+	const struct digest *before = &job->digest;
+	const struct engine_result *last = r;
+	r->also = xcalloc(job->next_count + 1, sizeof(*r->also));
+	for (size_t i = 0; i < job->next_count; i++) {
+		if (!perform_next(fake, &job->next[i], before, &last->memo,
+		                  &r->also[r->also_count]))
+			return;
+		last = &r->also[r->also_count++];
+		before = &job->next[i].digest;
+	}
+}
+
 static void finish(struct engine_ticket *ticket)
 {
 	struct fake_engine *fake = ticket->fake;
-	struct engine_result r = { .outcome = OUTCOME_DONE, .stderr_tail = xstrdup("") };
-	r.memo.thunk = ticket->job.digest;
-	r.memo.engine = xstrdup("fake");
-	r.memo.cost_nanodollars = fake->cost;
+	struct engine_result r = begin_result(fake, &ticket->job.digest);
 	if (ticket->cancelled)
 		set_outcome(&r, OUTCOME_CANCELLED, "cancelled");
 	else
 		perform(fake, ticket->job.thunk, fake_runs(fake, word(ticket->job.thunk, 1)), &r);
+	if (r.outcome == OUTCOME_DONE && fake->runs_next)
+		perform_chain(fake, &ticket->job, &r);
 	ticket->job.done(ticket->job.arg, &r);
 	engine_result_release(&r);
 	free(ticket);
@@ -289,7 +333,8 @@ static uint64_t fake_price(struct engine *e, const struct thunk *t)
 	return ((struct fake_engine *)e)->price;
 }
 
-static const struct engine_ops fake_ops = {
+static const struct engine_ops usual_ops = {
+	.takes_next = true,
 	.name = "fake",
 	.capacity = fake_capacity,
 	.submit = fake_submit,
@@ -299,7 +344,8 @@ static const struct engine_ops fake_ops = {
 
 void fake_init(struct fake_engine *fake, struct store *store)
 {
-	*fake = (struct fake_engine){ .engine.ops = &fake_ops, .store = store, .jobs = 4 };
+	*fake = (struct fake_engine){ .ops = usual_ops, .store = store, .jobs = 4 };
+	fake->engine.ops = &fake->ops;
 	fake->queue_end = &fake->queue;
 	pthread_mutex_init(&fake->lock, NULL);
 	pthread_cond_init(&fake->wake, NULL);

@@ -12,6 +12,7 @@
  *     endless NAME N   its output is the thunk "endless NAME N+1", which it saves
  *     warn NAME        join, with a warning on stderr
  *
+ * With runs_next, what comes next is run in the same go, up to the first that is not done.
  * Inputs are read from the store; one that is absent or broken is OUTCOME_BAD_INPUT. While hold is
  * set, submitted jobs wait for fake_release(). done always comes from another thread.
  */
@@ -24,6 +25,8 @@
 
 struct fake_engine {
 	struct engine engine;
+	struct engine_ops ops;
+	bool runs_next;
 	struct store *store;
 	unsigned jobs;
 	bool hold;

@@ -174,6 +174,7 @@ static void play(struct fixture *x)
 	size_t which[CALLERS];
 	make_graph(x, &g);
 	x->fake.jobs = 1 + chance(6);
+	x->fake.runs_next = chance(2);
 	for (size_t i = 0; i < CALLERS; i++) {
 		which[i] = chance(THUNKS);
 		struct force_request request = {

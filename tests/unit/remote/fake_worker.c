@@ -46,11 +46,17 @@ void fake_output(const struct digest *thunk, char text[80])
 	snprintf(text, 80, "made of %s\n", digest_hex(thunk).text);
 }
 
-static void add_result(struct remote_answer *a, struct remote_result *r,
-                       const struct remote_request *request, const struct digest *thunk)
+static bool find_thunk(const struct remote_request *request, const struct digest *name,
+                       struct thunk *out)
 {
-	const struct remote_blob *text = remote_blobs_find(&request->blobs, thunk);
-	struct thunk t = THUNK_INIT;
+	const struct remote_blob *text = remote_blobs_find(&request->blobs, name);
+	return text && thunk_decode(text->bytes, text->len, out, NULL) == 0;
+}
+
+/* t is NULL when it was not there. */
+static void add_result(struct remote_answer *a, const struct digest *thunk, const struct thunk *t)
+{
+	struct remote_result *r = &a->results[a->result_count++];
 	r->thunk = *thunk;
 	r->stderr_tail = xstrdup("");
 	r->memo.thunk = *thunk;
@@ -58,7 +64,7 @@ static void add_result(struct remote_answer *a, struct remote_result *r,
 	r->memo.micros = 1000;
 	r->usage = (struct remote_usage){ .micros = 2000, .function_micros = 1000 };
 	r->exit_status = 0;
-	if (!text || thunk_decode(text->bytes, text->len, &t, NULL) < 0) {
+	if (!t) {
 		r->outcome = OUTCOME_BAD_INPUT;
 		r->reason = xstrdup("the thunk itself is not there");
 		return;
@@ -68,18 +74,44 @@ static void add_result(struct remote_answer *a, struct remote_result *r,
 	struct ref ref = { .kind = REF_BLOB, .size_bytes = strlen(made) };
 	digest_of(&ref.digest, made, strlen(made));
 	remote_blobs_add(&a->blobs, &ref.digest, made, strlen(made));
-	for (size_t i = 0; i < t.output_count; i++)
-		memo_add_output(&r->memo, t.outputs[i].path, &ref);
-	thunk_release(&t);
+	for (size_t i = 0; i < t->output_count; i++)
+		memo_add_output(&r->memo, t->outputs[i].path, &ref);
+}
+
+/* Puts in what those before it gave; which of the results that is, by names. */
+static void add_next(struct remote_answer *a, const struct remote_request *request,
+                     const struct digest *names, const struct digest *name)
+{
+	scoped_thunk struct thunk t = THUNK_INIT;
+	struct digest resolved;
+	if (!find_thunk(request, name, &t))
+		return;
+	for (size_t i = 0; i < a->result_count; i++)
+		if (thunk_substitute(&t, &names[i], &a->results[i].memo, NULL) < 0)
+			return;
+	if (thunk_finish(&t, NULL) < 0)
+		return;
+	thunk_digest(&t, &resolved);
+	add_result(a, &resolved, &t);
 }
 
 void fake_answer_begin(struct remote_answer *a, const struct remote_request *request)
 {
 	*a = (struct remote_answer){ .version = xstrdup(GGFS_VERSION), .worker = xstrdup("fake") };
-	a->results = xcalloc(request->thunk_count, sizeof(*a->results));
-	a->result_count = request->thunk_count;
-	for (size_t i = 0; i < request->thunk_count; i++)
-		add_result(a, &a->results[i], request, &request->thunks[i]);
+	size_t count = request->thunk_count + request->next_count;
+	struct digest *names = xcalloc(count, sizeof(*names));
+	a->results = xcalloc(count, sizeof(*a->results));
+	for (size_t i = 0; i < request->thunk_count; i++) {
+		scoped_thunk struct thunk t = THUNK_INIT;
+		bool found = find_thunk(request, &request->thunks[i], &t);
+		names[a->result_count] = request->thunks[i];
+		add_result(a, &request->thunks[i], found ? &t : NULL);
+	}
+	for (size_t i = 0; i < request->next_count; i++) {
+		names[a->result_count] = request->next[i];
+		add_next(a, request, names, &request->next[i]);
+	}
+	free(names);
 }
 
 void fake_answer_release(struct remote_answer *a)

@@ -27,6 +27,7 @@ static void request_comes_back_as_it_was_sent(void **state)
 	struct error err;
 	scoped_buf struct buf text = BUF_INIT;
 	struct digest thunks[2] = { digest_for("a"), digest_for("b") };
+	struct digest next[2] = { digest_for("c"), digest_for("d") };
 	char version[] = "0.1.0", url[] = "s3://bucket/\"pre\\fix\"", region[] = "eu-central-1";
 	struct remote_pack packs[] = { { digest_for("m"), digest_for("p"), 1234567 } };
 	struct remote_request sent = { .version = version,
@@ -34,6 +35,8 @@ static void request_comes_back_as_it_was_sent(void **state)
 		                       .pack_count = 1,
 		                       .thunks = thunks,
 		                       .thunk_count = 2,
+		                       .next = next,
+		                       .next_count = 2,
 		                       .far_url = url,
 		                       .far_region = region,
 		                       .far_path_style = 1,
@@ -45,13 +48,15 @@ static void request_comes_back_as_it_was_sent(void **state)
 	add_blob(&sent.blobs, zeros, sizeof(zeros));
 	remote_request_encode(&sent, &text);
 	remote_blobs_release(&sent.blobs);
-	assert_true(text.len < 1300); /* the zeros are packed */
+	assert_true(text.len < 1450); /* the zeros are packed */
 
 	struct remote_request got = { 0 };
 	assert_ok(remote_request_decode(text.data, text.len, &got, &err));
 	assert_string_equal(got.version, "0.1.0");
 	assert_int_equal(got.thunk_count, 2);
 	assert_memory_equal(got.thunks, thunks, sizeof(thunks));
+	assert_int_equal(got.next_count, 2);
+	assert_memory_equal(got.next, next, sizeof(next));
 	assert_string_equal(got.far_url, url);
 	assert_null(got.far_endpoint);
 	assert_string_equal(got.far_region, region);
