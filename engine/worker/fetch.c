@@ -22,16 +22,16 @@ struct fetch {
 struct wait {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	bool done; /* guarded by mutex, as all below */
-	int code;
+	size_t left; /* guarded by mutex, as all below */
+	int code;    /* the first that is none */
 	struct digest absent;
 	struct error error;
 };
 
-static void wait_init(struct wait *w)
+static void wait_init(struct wait *w, size_t count)
 {
 	pthread_condattr_t monotonic;
-	*w = (struct wait){ 0 };
+	*w = (struct wait){ .left = count };
 	pthread_mutex_init(&w->mutex, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -48,12 +48,14 @@ static void wait_release(struct wait *w)
 static void settle(struct wait *w, int code, const struct digest *absent, const struct error *err)
 {
 	pthread_mutex_lock(&w->mutex);
-	w->done = true;
-	w->code = code;
-	if (absent)
-		w->absent = *absent;
-	if (err)
-		w->error = *err;
+	w->left--;
+	if (w->code == 0) {
+		w->code = code;
+		if (absent)
+			w->absent = *absent;
+		if (err)
+			w->error = *err;
+	}
 	pthread_cond_signal(&w->changed);
 	pthread_mutex_unlock(&w->mutex);
 }
@@ -75,10 +77,10 @@ static bool wait_until(struct wait *w, int64_t until_ms)
 		                        .tv_nsec = until_ms % 1000 * 1000000 };
 	int r = 0;
 	pthread_mutex_lock(&w->mutex);
-	while (!w->done && r == 0)
+	while (w->left && r == 0)
 		r = until_ms ? pthread_cond_timedwait(&w->changed, &w->mutex, &until)
 		             : pthread_cond_wait(&w->changed, &w->mutex);
-	bool done = w->done;
+	bool done = w->left == 0;
 	pthread_mutex_unlock(&w->mutex);
 	return done;
 }
@@ -181,27 +183,29 @@ int fetch_pull(struct fetch *f, const struct sized_blob *blobs, size_t count, in
 	if (!fetch_is_open(f))
 		return error_set(err, -ENOENT, "blob %s is not in the request",
 		                 digest_hex(&blobs[0].digest).text);
-	wait_init(&wait);
+	wait_init(&wait, 1);
 	far_pull(f->far, blobs, count, many_done, &wait);
 	return finish(f, &wait, until_ms, absent, err);
 }
 
 int fetch_push(struct fetch *f, const struct sized_blob *blobs, size_t count,
-               const struct memo *memo, int64_t until_ms, struct error *err)
+               const struct memo *const *memos, size_t memo_count, int64_t until_ms,
+               struct error *err)
 {
 	struct wait wait;
 	int r = 0;
 	if (!fetch_is_open(f))
 		return error_set(err, -ENETDOWN, "there is no far store");
 	if (count > 0) {
-		wait_init(&wait);
+		wait_init(&wait, 1);
 		far_push(f->far, blobs, count, many_done, &wait);
 		r = finish(f, &wait, until_ms, NULL, err);
 	}
-	/* Last, so that whoever finds the memo finds what it speaks of. */
-	if (r == 0 && memo) {
-		wait_init(&wait);
-		far_memo_put(f->far, memo, one_done, &wait);
+	/* Last, so that whoever finds a memo finds what it speaks of. */
+	if (r == 0 && memo_count > 0) {
+		wait_init(&wait, memo_count);
+		for (size_t i = 0; i < memo_count; i++)
+			far_memo_put(f->far, memos[i], one_done, &wait);
 		r = finish(f, &wait, until_ms, NULL, err);
 	}
 	return r;

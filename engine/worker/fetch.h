@@ -24,9 +24,10 @@ bool fetch_is_open(const struct fetch *f);
  * clock); the far store is closed then. */
 int fetch_pull(struct fetch *f, const struct sized_blob *blobs, size_t count, int64_t until_ms,
                struct digest *absent, struct error *err);
-/* All of these from near, and the memo, into the far store. */
+/* All of these from near, and then the memos, into the far store. */
 int fetch_push(struct fetch *f, const struct sized_blob *blobs, size_t count,
-               const struct memo *memo, int64_t until_ms, struct error *err);
+               const struct memo *const *memos, size_t memo_count, int64_t until_ms,
+               struct error *err);
 
 /* What was used since fetch_new. */
 void fetch_usage(const struct fetch *f, struct far_usage *out);

@@ -79,47 +79,48 @@ static bool keep_blobs(struct worker *w, const struct remote_request *request)
 static void add_far_usage(const struct far_usage *before, const struct far_usage *after,
                           struct remote_usage *out)
 {
-	out->far_gets = after->gets - before->gets;
-	out->far_puts = after->puts - before->puts;
-	out->far_received_bytes = after->received_bytes - before->received_bytes;
-	out->far_sent_bytes = after->sent_bytes - before->sent_bytes;
+	out->far_gets += after->gets - before->gets;
+	out->far_puts += after->puts - before->puts;
+	out->far_received_bytes += after->received_bytes - before->received_bytes;
+	out->far_sent_bytes += after->sent_bytes - before->sent_bytes;
 }
 
-static void run_one(struct worker *w, const struct remote_request *request,
-                    const struct digest *thunk, const struct worker_limits *limits, bool full,
-                    struct answer *a)
+/* One request being handled. */
+struct handling {
+	struct worker *worker;
+	const struct remote_request *request;
+	struct run_place place;
+	struct answer answer;
+};
+
+static void run_one(struct handling *h, const struct digest *thunk)
 {
+	struct worker *w = h->worker;
 	struct remote_result result = { 0 };
 	struct run_made made = { 0 };
 	struct far_usage before, after;
-	const struct run_place place = { .cache = w->cache,
-		                         .toolchains = w->toolchains,
-		                         .fetch = w->fetch,
-		                         .packs = request->packs,
-		                         .pack_count = request->pack_count,
-		                         .deadline_ms = limits->deadline_ms,
-		                         .first = a->wire.result_count == 0 && !limits->late,
-		                         .full = full };
 	fetch_usage(w->fetch, &before);
-	run_thunk_at(&place, thunk, &result, &made);
+	run_thunk_at(&h->place, thunk, &result, &made);
+	fetch_usage(w->fetch, &after);
+	add_far_usage(&before, &after, &result.usage);
 	result.usage.cold = !w->warm;
 	w->warm = true;
+	h->place.first = false;
 	free(result.memo.engine);
 	result.memo.engine = xstrdup(w->engine);
-	answer_add(a, &place, request, &result, &made);
-	fetch_usage(w->fetch, &after);
-	add_far_usage(&before, &after, &a->wire.results[a->wire.result_count - 1].usage);
+	answer_add(&h->answer, &h->place, h->request, &result, &made);
 	run_made_release(&made);
 }
 
 /* What the thunk of this name, of the request's, gave; NULL: nothing, or not yet. */
-static const struct memo *given_by(const struct remote_request *request, const struct answer *a,
-                                   const struct memo *const *next_memos, const struct digest *name)
+static const struct memo *given_by(const struct handling *h, const struct memo *const *next_memos,
+                                   const struct digest *name)
 {
+	const struct remote_request *request = h->request;
+	const struct remote_result *results = h->answer.wire.results;
 	for (size_t i = 0; i < request->thunk_count; i++)
 		if (digest_equal(&request->thunks[i], name))
-			return a->wire.results[i].outcome == OUTCOME_DONE ? &a->wire.results[i].memo
-			                                                  : NULL;
+			return results[i].outcome == OUTCOME_DONE ? &results[i].memo : NULL;
 	for (size_t i = 0; i < request->next_count; i++)
 		if (digest_equal(&request->next[i], name))
 			return next_memos[i];
@@ -128,19 +129,19 @@ static const struct memo *given_by(const struct remote_request *request, const s
 
 /* Puts in what stands before it has given, and keeps the resolved thunk, to be run. -ENOENT: that
  * is not there. */
-static int resolve_next(struct worker *w, const struct remote_request *request,
-                        const struct answer *a, const struct memo *const *next_memos,
+static int resolve_next(struct handling *h, const struct memo *const *next_memos,
                         const struct digest *name, struct digest *resolved)
 {
+	struct cache *cache = h->worker->cache;
 	scoped_thunk struct thunk t = THUNK_INIT;
 	scoped_buf struct buf text = BUF_INIT;
-	int r = thunk_load(cache_store(w->cache), name, &t, NULL);
+	int r = thunk_load(cache_store(cache), name, &t, NULL);
 	for (size_t i = 0; r == 0 && i < t.inputs.count; i++) {
 		const struct manifest_entry *entry = &t.inputs.entries[i];
 		if (entry->kind != ENTRY_FILE || entry->ref.kind != REF_THUNK)
 			continue;
 		const struct digest before = entry->ref.digest;
-		const struct memo *memo = given_by(request, a, next_memos, &before);
+		const struct memo *memo = given_by(h, next_memos, &before);
 		r = memo ? thunk_substitute(&t, &before, memo, NULL) : -ENOENT;
 	}
 	if (r == 0)
@@ -149,43 +150,67 @@ static int resolve_next(struct worker *w, const struct remote_request *request,
 		return r;
 	thunk_encode(&t, &text);
 	thunk_digest(&t, resolved);
-	return cache_put(w->cache, resolved, text.data, text.len, NULL);
+	return cache_put(cache, resolved, text.data, text.len, NULL);
 }
 
 /* What cannot be run here is left out: it is sent again when its inputs are known. */
-static void run_next(struct worker *w, const struct remote_request *request,
-                     const struct worker_limits *limits, bool full, struct answer *a)
+static void run_next(struct handling *h)
 {
+	const struct remote_request *request = h->request;
+	struct remote_answer *answer = &h->answer.wire;
 	const struct memo **memos = xcalloc(request->next_count + 1, sizeof(*memos));
 	for (size_t i = 0; i < request->next_count; i++) {
 		struct digest resolved;
-		if (resolve_next(w, request, a, memos, &request->next[i], &resolved) < 0)
+		if (resolve_next(h, memos, &request->next[i], &resolved) < 0)
 			continue;
-		run_one(w, request, &resolved, limits, full, a);
-		const struct remote_result *r = &a->wire.results[a->wire.result_count - 1];
+		run_one(h, &resolved);
+		const struct remote_result *r = &answer->results[answer->result_count - 1];
 		memos[i] = r->outcome == OUTCOME_DONE ? &r->memo : NULL;
 	}
 	free(memos);
 }
 
+/* The requests to the far store are counted with the first result. */
+static void store_results(struct handling *h)
+{
+	struct fetch *fetch = h->worker->fetch;
+	struct far_usage before, after;
+	fetch_usage(fetch, &before);
+	answer_store(&h->answer, &h->place);
+	fetch_usage(fetch, &after);
+	if (h->answer.wire.result_count)
+		add_far_usage(&before, &after, &h->answer.wire.results[0].usage);
+}
+
 static void handle(struct worker *w, const struct remote_request *request,
                    const struct worker_limits *limits, struct buf *out)
 {
-	struct answer a;
+	struct handling h = {
+		.worker = w,
+		.request = request,
+		.place = { .cache = w->cache,
+		           .toolchains = w->toolchains,
+		           .fetch = w->fetch,
+		           .packs = request->packs,
+		           .pack_count = request->pack_count,
+		           .deadline_ms = limits->deadline_ms,
+		           .first = !limits->late },
+	};
 	struct error err = ERROR_INIT;
 	cache_unpin(w->cache);
 	if (fetch_open(w->fetch, request, &err) < 0) {
 		decline(w, false, error_text(&err), out);
 		return;
 	}
-	bool full = !keep_blobs(w, request);
-	answer_init(&a, request->thunk_count + request->next_count, limits->answer_max);
-	begin_answer(w, &a);
+	h.place.full = !keep_blobs(w, request);
+	answer_init(&h.answer, request->thunk_count + request->next_count, limits->answer_max);
+	begin_answer(w, &h.answer);
 	for (size_t i = 0; i < request->thunk_count; i++)
-		run_one(w, request, &request->thunks[i], limits, full, &a);
-	run_next(w, request, limits, full, &a);
-	remote_answer_encode(&a.wire, out);
-	answer_release(&a);
+		run_one(&h, &request->thunks[i]);
+	run_next(&h);
+	store_results(&h);
+	remote_answer_encode(&h.answer.wire, out);
+	answer_release(&h.answer);
 	cache_unpin(w->cache);
 	cache_make_room(w->cache, 0);
 }

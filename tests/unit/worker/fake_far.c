@@ -7,7 +7,7 @@
 static struct {
 	struct store *behind;
 	atomic_bool hang;
-	atomic_int push_code;
+	atomic_int push_code, pushes_failing;
 	atomic_uint pulls;
 } control;
 
@@ -15,7 +15,7 @@ void fake_far_use(struct store *behind)
 {
 	control.behind = behind;
 	control.hang = false;
-	control.push_code = 0;
+	control.pushes_failing = 0;
 	control.pulls = 0;
 }
 
@@ -24,9 +24,10 @@ void fake_far_hang(bool on)
 	control.hang = on;
 }
 
-void fake_far_fail_pushes(int code)
+void fake_far_fail_pushes(int code, int count)
 {
 	control.push_code = code;
+	control.pushes_failing = count;
 }
 
 unsigned fake_far_pulls(void)
@@ -102,7 +103,7 @@ static int carry(struct order *o, struct digest *absent, struct error *err)
 		usleep(1000);
 	if (far->closing)
 		return error_set(err, -ECANCELED, "closed");
-	if (o->kind != PULL && control.push_code)
+	if (o->kind != PULL && control.pushes_failing > 0 && control.pushes_failing--)
 		return error_set(err, control.push_code, "ordered to fail");
 	for (size_t i = 0; r == 0 && i < o->count; i++) {
 		*absent = o->blobs[i].digest;

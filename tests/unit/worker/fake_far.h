@@ -8,8 +8,8 @@
 void fake_far_use(struct store *behind);
 /* From now on nothing answers until far_free; 0: it does. */
 void fake_far_hang(bool on);
-/* From now on every push ends with this code. */
-void fake_far_fail_pushes(int code);
+/* So many pushes from now on end with this code. */
+void fake_far_fail_pushes(int code, int count);
 unsigned fake_far_pulls(void); /* calls, since fake_far_use */
 
 #endif
