@@ -133,6 +133,10 @@ bool node_takes_early(struct node *n)
 	struct engine_result *r = digest_map_remove(&f->early, &n->digest);
 	if (!r)
 		return false;
+	if (n->distrust) { /* it may promise just what was found to be missing */
+		early_free(r);
+		return false;
+	}
 	purse_settle(n->asker->purse, 0, r->memo.cost_nanodollars);
 	f->counts.cost_nanodollars += r->memo.cost_nanodollars;
 	notice_event(n, FORCE_EVENT_STARTED, "");
