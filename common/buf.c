@@ -104,6 +104,17 @@ void buf_add_char(struct buf *b, char c)
 	buf_add(b, &c, 1);
 }
 
+void buf_add_number(struct buf *b, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	buf_add(b, digits + at, sizeof(digits) - at);
+}
+
 void buf_add_format(struct buf *b, const char *format, ...)
 {
 	va_list args, again;

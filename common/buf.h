@@ -28,6 +28,7 @@ void buf_reserve(struct buf *b, size_t more);
 void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_add_str(struct buf *b, const char *text);
 void buf_add_char(struct buf *b, char c);
+void buf_add_number(struct buf *b, uint64_t value); /* in decimal */
 void buf_add_format(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The contents as an allocated C string, the caller's to free; b is left empty. Never NULL. */

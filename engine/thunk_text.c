@@ -17,15 +17,9 @@ static void add_fact(struct buf *b, const char *word, const char *value)
 
 static void add_number(struct buf *b, const char *word, uint64_t value)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
-	do {
-		digits[--at] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value);
 	buf_add_str(b, word);
 	buf_add_char(b, ' ');
-	buf_add(b, digits + at, sizeof(digits) - at);
+	buf_add_number(b, value);
 }
 
 static void add_sized_digest(struct buf *b, const char *word, const struct sized_digest *d)
@@ -39,6 +33,8 @@ static void add_sized_digest(struct buf *b, const char *word, const struct sized
 
 void thunk_encode(const struct thunk *t, struct buf *b)
 {
+	enum { USUAL_LINE = 128 };
+	buf_reserve(b, USUAL_LINE * (t->args.count + t->env.count + t->inputs.count + 8));
 	buf_add_str(b, FIRST_LINE);
 	add_fact(b, "program", t->program);
 	for (size_t i = 0; i < t->args.count; i++)

@@ -259,10 +259,32 @@ static void drop_entries(struct manifest *m, const bool *drop)
 	m->count = kept;
 }
 
+/* At most how long the line is, every byte of a name escaped. */
+static size_t line_bound(const struct manifest_entry *e)
+{
+	enum { WORDS = 64 + DIGEST_HEX_SIZE, ESCAPED = 3 };
+	const char *names[] = { e->path, e->target, e->ref.output, e->ref.selection };
+	size_t len = 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		len += names[i] ? strlen(names[i]) : 0;
+	return WORDS + ESCAPED * len;
+}
+
+/* Most are far from the limit, which is seen without writing them. */
+static bool is_small(const struct manifest *m)
+{
+	size_t total = sizeof(first_line);
+	for (size_t i = 0; i < m->count && total <= MANIFEST_BYTES_MAX; i++)
+		total += line_bound(&m->entries[i]);
+	return m->count <= MANIFEST_ENTRIES_MAX && total <= MANIFEST_BYTES_MAX;
+}
+
 static int check_size(const struct manifest *m, struct error *err)
 {
 	scoped_buf struct buf line = BUF_INIT;
 	size_t total = sizeof(first_line) - 1;
+	if (is_small(m))
+		return 0;
 	for (size_t i = 0; i < m->count; i++) {
 		buf_reset(&line);
 		manifest_entry_encode(&m->entries[i], &line);

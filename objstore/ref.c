@@ -43,7 +43,8 @@ void ref_encode(const struct ref *ref, struct buf *b)
 	buf_add_str(b, ref_word(ref));
 	buf_add(b, digest_hex(&ref->digest).text, DIGEST_HEX_SIZE);
 	if (ref->kind != REF_THUNK) {
-		buf_add_format(b, " %llu", (unsigned long long)ref->size_bytes);
+		buf_add_char(b, ' ');
+		buf_add_number(b, ref->size_bytes);
 		return;
 	}
 	buf_add_char(b, ' ');

@@ -9,7 +9,8 @@
 
 enum { ARGUMENTS = 12 };
 
-static int make_thunk(long number, int inputs, struct store *store, struct error *err)
+static int make_thunk(long number, const struct strv *inputs, struct store *store,
+                      struct error *err)
 {
 	scoped_thunk struct thunk t = THUNK_INIT;
 	struct ref ref = { .kind = REF_BLOB, .size_bytes = 1000 };
@@ -20,11 +21,9 @@ static int make_thunk(long number, int inputs, struct store *store, struct error
 	for (int i = 1; i < ARGUMENTS; i++)
 		strv_add_format(&t.args, "-DARGUMENT_%d=%ld", i, number);
 	strv_add(&t.env, "PATH=/usr/bin:/bin");
-	for (int i = 0; i < inputs; i++) {
-		scoped_free char *path = xformat("home/user/project/include/header_%02d.h", i);
-
+	for (size_t i = 0; i < inputs->count; i++) {
 		ref.digest.bytes[0] = (uint8_t)i;
-		manifest_add_file(&t.inputs, path, 0644, &ref);
+		manifest_add_file(&t.inputs, inputs->items[i], 0644, &ref);
 	}
 	thunk_add_set(&t, &ref.digest, 1000);
 	thunk_add_output(&t, OUTPUT_FILE, "home/user/project/object.o");
@@ -40,14 +39,17 @@ static int make_thunk(long number, int inputs, struct store *store, struct error
 int main(int argc, char **argv)
 {
 	long n = argc > 1 ? atol(argv[1]) : 1000;
-	int inputs = argc > 2 ? atoi(argv[2]) : 2;
+	int count = argc > 2 ? atoi(argv[2]) : 2;
+	scoped_strv struct strv inputs = STRV_INIT;
 	struct error err = ERROR_INIT;
 	struct store *store = NULL;
 	int r = argc > 3 ? store_open_local(argv[3], true, STORE_SYNC_NONE, &store, &err) : 0;
+	for (int i = 0; i < count; i++)
+		strv_add_format(&inputs, "home/user/project/include/header_%02d.h", i);
 	int64_t start = now_us();
 
 	for (long i = 0; i < n && r >= 0; i++)
-		r = make_thunk(i, inputs, store, &err);
+		r = make_thunk(i, &inputs, store, &err);
 	int64_t took = now_us() - start;
 	store_free(store);
 	if (r < 0) {
