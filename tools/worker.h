@@ -68,7 +68,10 @@ int worker_pool_new(const struct worker_settings *s, struct worker_pool **out, s
 int worker_pool_call(struct worker_pool *p, const struct worker_frame *frame, const char *request,
                      struct buf *answer, struct error *err);
 /* No call is taken any more; waits until those that run have ended. */
-void worker_pool_free(struct worker_pool *p);
+void worker_pool_drain(struct worker_pool *p);
+/* What runs is ended, and not answered. Any thread, until worker_pool_free(). */
+void worker_pool_hurry(struct worker_pool *p);
+void worker_pool_free(struct worker_pool *p); /* drains it first */
 
 /* One request on a socket: 0, or -errno; -EFBIG: over max. */
 int worker_frame_send(int socket, const struct worker_frame *frame, const void *bytes);

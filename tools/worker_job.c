@@ -53,6 +53,7 @@ static int serve(struct worker *w)
 			.deadline_ms = frame.deadline_ms,
 			.late = now_ms() - frame.began_ms > WORKER_LATE_MS,
 			.answer_max = (size_t)frame.answer_max,
+			.asker = WORKER_JOB_SOCKET,
 		};
 		worker_handle(w, request.data, request.len, &limits, &answer);
 		frame = (struct worker_frame){ .len = answer.len };
@@ -66,7 +67,8 @@ int worker_job(const struct worker_settings *s)
 {
 	struct worker_self self;
 	struct error err = ERROR_INIT;
-	/* A terminal's signals are for the server, which lets what runs come to its end. */
+	/* A terminal's signals are for the server, which lets what runs come to its end. When it
+	 * is gone itself, the socket tells. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	fd_set_cloexec(WORKER_JOB_SOCKET, true);

@@ -11,8 +11,10 @@
 #include "common/log.h"
 #include "tools/worker.h"
 
-/* One job process. Its owner is whoever took it out of the list of free ones. */
+/* One job process. Its owner is whoever took it out of the list of free ones; the pool's mutex is
+ * held by who changes the socket, and by who is not the owner and looks at it. */
 struct job {
+	struct worker_pool *pool;
 	unsigned number;
 	pid_t pid; /* 0: none runs */
 	int socket;
@@ -25,19 +27,28 @@ struct worker_pool {
 	uint64_t bytes_each;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	struct job *free; /* guarded by mutex, as are busy and closing */
+	struct job *free; /* guarded by mutex, as all below */
 	unsigned busy;
-	bool closing;
+	bool closing, hurrying;
 };
 
 /* --- one job -----------------------------------------------------------------------------------
  */
 
+static void set_socket(struct job *j, int socket)
+{
+	pthread_mutex_lock(&j->pool->mutex);
+	if (j->socket >= 0)
+		close(j->socket);
+	j->socket = socket;
+	if (socket >= 0 && j->pool->hurrying)
+		shutdown(socket, SHUT_RDWR);
+	pthread_mutex_unlock(&j->pool->mutex);
+}
+
 static void end_job(struct job *j)
 {
-	if (j->socket >= 0)
-		close(j->socket); /* which ends it */
-	j->socket = -1;
+	set_socket(j, -1); /* which ends it */
 	while (j->pid > 0 && waitpid(j->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	j->pid = 0;
@@ -75,7 +86,7 @@ static int start_job(const struct worker_pool *p, struct job *j, struct error *e
 	 */
 	scoped_fd int theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 64);
 	close(pair[1]);
-	j->socket = pair[0];
+	set_socket(j, pair[0]);
 	int r = theirs < 0 ? error_errno(err, "cannot copy a descriptor")
 	                   : spawn(p, j, theirs, err);
 	if (r < 0)
@@ -164,7 +175,7 @@ int worker_pool_new(const struct worker_settings *s, struct worker_pool **out, s
 	pthread_mutex_init(&p->mutex, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	for (unsigned i = 0; i < s->jobs; i++)
-		p->jobs[i] = (struct job){ .number = i, .socket = -1 };
+		p->jobs[i] = (struct job){ .pool = p, .number = i, .socket = -1 };
 	int r = share(p, err);
 	/* One at once, to learn early what keeps all from starting; the rest as they are needed. */
 	if (r == 0)
@@ -180,16 +191,31 @@ int worker_pool_new(const struct worker_settings *s, struct worker_pool **out, s
 	return r;
 }
 
-void worker_pool_free(struct worker_pool *p)
+void worker_pool_drain(struct worker_pool *p)
 {
-	if (!p)
-		return;
 	pthread_mutex_lock(&p->mutex);
 	p->closing = true;
 	pthread_cond_broadcast(&p->changed);
 	while (p->busy > 0)
 		pthread_cond_wait(&p->changed, &p->mutex);
 	pthread_mutex_unlock(&p->mutex);
+}
+
+void worker_pool_hurry(struct worker_pool *p)
+{
+	pthread_mutex_lock(&p->mutex);
+	p->hurrying = true;
+	for (unsigned i = 0; i < p->settings.jobs; i++)
+		if (p->jobs[i].socket >= 0)
+			shutdown(p->jobs[i].socket, SHUT_RDWR);
+	pthread_mutex_unlock(&p->mutex);
+}
+
+void worker_pool_free(struct worker_pool *p)
+{
+	if (!p)
+		return;
+	worker_pool_drain(p);
 	for (unsigned i = 0; i < p->settings.jobs; i++)
 		end_job(&p->jobs[i]);
 	pthread_cond_destroy(&p->changed);

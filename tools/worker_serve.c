@@ -185,6 +185,35 @@ static void announce(struct MHD_Daemon *daemon, const struct worker_settings *s)
 	fflush(stdout);
 }
 
+struct hurry {
+	struct worker_pool *pool;
+	const sigset_t *ends;
+};
+
+/* Told a second time, it waits for nothing. */
+static void *hurry(void *arg)
+{
+	const struct hurry *h = arg;
+	int number;
+	sigwait(h->ends, &number);
+	worker_pool_hurry(h->pool);
+	return NULL;
+}
+
+static void drain(struct server *s, const sigset_t *ends)
+{
+	struct hurry h = { .pool = s->pool, .ends = ends };
+	pthread_t thread;
+	bool started = pthread_create(&thread, NULL, hurry, &h) == 0;
+	worker_pool_drain(s->pool);
+	if (started) {
+		pthread_cancel(thread);
+		pthread_join(thread, NULL);
+	}
+	worker_pool_free(s->pool);
+	s->pool = NULL;
+}
+
 static int serve_until(struct server *s, const sigset_t *ends)
 {
 	struct MHD_Daemon *daemon;
@@ -197,8 +226,7 @@ static int serve_until(struct server *s, const sigset_t *ends)
 	int listening = (int)MHD_quiesce_daemon(daemon);
 	if (listening >= 0)
 		close(listening);
-	worker_pool_free(s->pool);
-	s->pool = NULL;
+	drain(s, ends);
 	MHD_stop_daemon(daemon);
 	return 0;
 }

@@ -289,11 +289,17 @@ static int attend(int control, int stderr_fd, const struct keeper_job *job,
 				return -EPIPE;
 			continue;
 		}
-		struct pollfd fds[2] = { { .fd = control, .events = POLLIN },
-			                 { .fd = stderr_open ? stderr_fd : -1, .events = POLLIN } };
+		struct pollfd fds[3] = { { .fd = control, .events = POLLIN },
+			                 { .fd = stderr_open ? stderr_fd : -1, .events = POLLIN },
+			                 { .fd = job->asker && !out->killed ? job->asker : -1,
+			                   .events = POLLRDHUP } };
 		int timeout = left > INT32_MAX ? INT32_MAX : (int)left;
-		if (poll(fds, 2, timeout) < 0)
+		if (poll(fds, 3, timeout) < 0)
 			continue;
+		if (fds[2].revents) {
+			out->left = true;
+			until = 0;
+		}
 		if (fds[1].revents & POLLIN)
 			take_stderr(stderr_fd, &out->stderr_tail);
 		else if (fds[1].revents)

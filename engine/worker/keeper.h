@@ -24,12 +24,14 @@ struct keeper_job {
 	const char *job;     /* absolute; of it root/ is the function's, all else read-only */
 	uint32_t memory_mib; /* 0: no bound */
 	int64_t until_ms;    /* on now_ms()'s clock: killed then */
+	int asker;           /* a socket: killed when its other end is closed; 0: none */
 };
 
 struct keeper_result {
 	int error;       /* of execve: positive errno; 0: it ran */
 	int wait_status; /* when it ran */
-	bool killed;     /* at until_ms */
+	bool killed;     /* at until_ms, or since ... */
+	bool left;       /* ... the asker's end was closed */
 	uint64_t micros;
 	uint64_t max_rss_kib;
 	struct buf stderr_tail;

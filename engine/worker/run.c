@@ -71,9 +71,11 @@ static char *read_report(const struct run *run)
 	return xformat("without namespaces it cannot be run faithfully: it uses %s", b.data);
 }
 
-static int judge_time(struct run *run)
+static int judge_time(struct run *run, const struct keeper_result *k)
 {
 	uint32_t limit = run->thunk.timeout_s;
+	if (k->left)
+		return run_end(run, OUTCOME_CANCELLED, "nobody waits for it any more");
 	run->out->exit_status = 128 + SIGKILL;
 	if (!run->cut_short)
 		return end_with_format(run, OUTCOME_TIMED_OUT,
@@ -114,7 +116,7 @@ static int judge(struct run *run, const struct keeper_result *k)
 		return run_end(run, OUTCOME_REFUSED, report);
 	}
 	if (k->killed)
-		return judge_time(run);
+		return judge_time(run, k);
 	if (k->error || k->wait_status != 0)
 		return judge_failure(run, k);
 	run->out->exit_status = 0;
@@ -196,6 +198,7 @@ static int start(struct run *run, const struct relocation *how)
 		                  .env = how->env.items,
 		                  .job = stage_job(run->stage),
 		                  .memory_mib = run->thunk.memory_mib,
+		                  .asker = run->place->asker,
 		                  .until_ms = run->cut_short ? until : now + timeout_ms };
 	if (run->cut_short && until <= now)
 		return run_end(run, OUTCOME_LOST, "no time was left for it in its request");

@@ -25,6 +25,7 @@ struct run_place {
 	int64_t deadline_ms; /* of the request, on now_ms()'s clock; 0: none */
 	bool first;          /* of the request, and in time: a longer one is not to be had here */
 	bool full;           /* blobs of the request found no room */
+	int asker;           /* as in struct worker_limits */
 };
 
 /* What a result consists of: outputs, members of trees, yielded thunks, the stderr's blob; they

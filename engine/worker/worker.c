@@ -194,7 +194,8 @@ static void handle(struct worker *w, const struct remote_request *request,
 		           .packs = request->packs,
 		           .pack_count = request->pack_count,
 		           .deadline_ms = limits->deadline_ms,
-		           .first = !limits->late },
+		           .first = !limits->late,
+		           .asker = limits->asker },
 	};
 	struct error err = ERROR_INIT;
 	cache_unpin(w->cache);

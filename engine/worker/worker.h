@@ -40,6 +40,9 @@ struct worker_limits {
 	int64_t deadline_ms; /* of the answer, on now_ms()'s clock; 0: none */
 	bool late; /* some of the request's time had gone by: another would have more of it */
 	size_t answer_max; /* bytes */
+	/* When the other end of this socket is closed nobody waits any more, and functions are ended;
+	 * 0: none. */
+	int asker;
 };
 
 /* Runs a request and appends the answer, whatever it is: what cannot be understood gets an answer

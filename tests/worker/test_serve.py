@@ -124,6 +124,48 @@ class Serve(unittest.TestCase):
         asking.join()
         self.assertEqual(output(answers[0]), b"done\n")
 
+    def begin(self, script, marker):
+        """Asks for a thunk that takes long, and waits until it runs."""
+        def ask():
+            try:
+                self.run_thunks(self.world.sh(script))
+            except (OSError, http.client.HTTPException, AssertionError):
+                pass  # nobody answers in the end
+        asking = threading.Thread(target=ask)
+        asking.start()
+        self.addCleanup(asking.join)
+        self.wait_for(lambda: leftovers(marker))
+
+    def wait_for(self, condition):
+        limit = time.monotonic() + DEADLINE_S
+        while not condition():
+            self.assertLess(time.monotonic(), limit)
+            time.sleep(0.01)
+
+    def test_told_to_end_twice_it_ends_what_runs(self):
+        self.start("--jobs", "2")
+        self.begin("sleep 777.25", "777.25")
+        self.process.send_signal(signal.SIGTERM)
+        self.wait_for(lambda: not self.listens())
+        self.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.process.wait(DEADLINE_S), 0)
+        self.assertEqual(leftovers("777.25"), [])
+
+    def listens(self):
+        try:
+            return self.call("GET", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def test_what_runs_ends_when_the_server_is_killed(self):
+        self.start("--jobs", "2")
+        self.begin("sleep 777.125", "777.125")
+        self.process.kill()
+        self.process.wait(DEADLINE_S)
+        self.wait_for(lambda: not leftovers("777.125") and not leftovers(self.base))
+        self.process.stdout.close()
+        self.process = None
+
     def test_a_job_that_dies_is_replaced(self):
         self.start("--jobs", "1")
         self.run_thunks(self.world.sh("echo >out"))

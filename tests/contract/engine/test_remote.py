@@ -27,12 +27,12 @@ def http(base):
             port = server.stdout.readline().strip().rsplit(":", 1)[1]
             yield {"GGFS_TEST_HTTP_URL": f"http://127.0.0.1:{port}/run", "GGFS_TEST_HTTP_TOKEN": TOKEN}
         finally:
-            # It finishes what runs, and that may be a function nobody waits for any more.
             server.terminate()
             try:
-                server.wait(20)
+                server.wait(5)
             except subprocess.TimeoutExpired:
-                server.kill()
+                server.terminate()  # what runs is a function that nobody waits for any more
+                server.wait(60)
 
 
 @contextlib.contextmanager
