@@ -1,4 +1,6 @@
 /* Functions that tell paths, and what else tells of the machine. */
+#include <asm/fcntl.h> /* O_DIRECTORY, and so O_TMPFILE, is not the same on all machines */
+
 #include "engine/worker/interpose.h"
 
 struct stream;
@@ -226,9 +228,8 @@ static void *next_fdopen;
 static struct stream *temporary_file(void)
 {
 	char lies[PATH_BYTES];
-	const int tmpfile_and_read_write = 020000000 | 0200000 | 02;
-	long fd = outcome_of(raw4(__NR_openat, AT_FDCWD_, world_path("/tmp", lies),
-	                          tmpfile_and_read_write, 0600));
+	long fd = outcome_of(
+	        raw4(__NR_openat, AT_FDCWD_, world_path("/tmp", lies), O_TMPFILE | O_RDWR, 0600));
 	if (fd < 0)
 		return NULL;
 	return ((struct stream * (*)(int, const char *))

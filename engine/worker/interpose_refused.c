@@ -145,15 +145,16 @@ static bool takes_path(long n)
 {
 	static const long numbers[] = {
 #ifdef __NR_open
-		__NR_open,     __NR_stat,      __NR_lstat,     __NR_access,     __NR_readlink,
-		__NR_unlink,   __NR_rename,    __NR_mkdir,     __NR_rmdir,      __NR_link,
-		__NR_symlink,  __NR_chmod,     __NR_creat,     __NR_chown,      __NR_lchown,
-		__NR_utime,    __NR_utimes,    __NR_mknod,     __NR_newfstatat, __NR_futimesat,
+		__NR_open,     __NR_stat,       __NR_lstat,      __NR_access,    __NR_readlink,
+		__NR_unlink,   __NR_rename,     __NR_mkdir,      __NR_rmdir,     __NR_link,
+		__NR_symlink,  __NR_chmod,      __NR_creat,      __NR_chown,     __NR_lchown,
+		__NR_utime,    __NR_utimes,     __NR_mknod,      __NR_futimesat,
 #endif
-		__NR_openat,   __NR_openat2,   __NR_statx,     __NR_faccessat,  __NR_readlinkat,
-		__NR_unlinkat, __NR_renameat2, __NR_mkdirat,   __NR_linkat,     __NR_symlinkat,
-		__NR_fchmodat, __NR_fchownat,  __NR_utimensat, __NR_mknodat,    __NR_execve,
-		__NR_execveat, __NR_truncate,  __NR_statfs,    __NR_chdir,      __NR_getcwd,
+		__NR_openat,   __NR_openat2,    __NR_statx,      __NR_faccessat, __NR_readlinkat,
+		__NR_unlinkat, __NR_renameat2,  __NR_mkdirat,    __NR_linkat,    __NR_symlinkat,
+		__NR_fchmodat, __NR_fchownat,   __NR_utimensat,  __NR_mknodat,   __NR_execve,
+		__NR_execveat, __NR_truncate,   __NR_statfs,     __NR_chdir,     __NR_getcwd,
+		__NR_renameat, __NR_newfstatat, __NR_faccessat2,
 	};
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
 		if (numbers[i] == n)

@@ -4,7 +4,8 @@
  *
  *     probe            all that must look as below a real root
  *     probe NAME       one that cannot: popen, system, glob, nftw, fts, iconv, link, syscall,
- * tmpnam probe child ...  what it starts itself: tells its arguments
+ *                      stat, tmpnam
+ *     probe child ...  what it starts itself: tells its arguments
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -227,6 +228,7 @@ static int visit(const char *path, const struct stat *st, int kind, struct FTW *
 static int impossible(const char *name)
 {
 	glob_t found;
+	struct stat st;
 	char *paths[] = { "/w", NULL };
 	if (strcmp(name, "popen") == 0)
 		return popen("true", "r") != NULL;
@@ -244,6 +246,8 @@ static int impossible(const char *name)
 		return symlink("/etc/passwd", "/w/out-of-it") == 0;
 	if (strcmp(name, "syscall") == 0)
 		return syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY) >= 0;
+	if (strcmp(name, "stat") == 0)
+		return syscall(SYS_newfstatat, AT_FDCWD, "/etc/passwd", &st, 0) == 0;
 	if (strcmp(name, "tmpnam") == 0)
 		return tempnam("/tmp", "x") != NULL;
 	if (strcmp(name, "static") == 0)

@@ -111,7 +111,8 @@ posix_spawn absent: 1
 
 # What each says in the refusal.
 IMPOSSIBLE = {"popen": "popen", "system": "system", "glob": "glob", "nftw": "nftw", "fts": "fts",
-              "iconv": "character sets", "link": "symbolic link", "syscall": "system call", "tmpnam": "tempnam",
+              "iconv": "character sets", "link": "symbolic link", "syscall": "system call",
+              "stat": "system call", "tmpnam": "tempnam",
               "static": "statically"}
 
 
