@@ -69,6 +69,7 @@ static const char *const joined[] = {
 	"package-metadata",
 	"ctf-share-types",
 	"reduce-memory-overheads",
+	"fix-cortex-a53-843419", /* gcc's own, on arm64 */
 };
 
 static const char *const flags[] = {
@@ -170,6 +171,9 @@ static const char *const flags[] = {
 	"EL",
 	"EB",
 	"noinhibit-exec",
+	"fix-cortex-a53-835769",
+	"pic-veneer",
+	"no-apply-dynamic-relocs",
 };
 
 /* Options of one letter whose value is joined or the next argument. */

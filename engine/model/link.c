@@ -52,6 +52,8 @@ static bool fits_emulation(const struct link *l, const struct elf *e)
 		return e->machine == EM_386;
 	if (strcmp(l->emulation, "elf32_x86_64") == 0)
 		return !e->is64 && e->machine == EM_X86_64;
+	if (strcmp(l->emulation, "aarch64linux") == 0)
+		return e->is64 && e->machine == EM_AARCH64;
 	return true;
 }
 

@@ -66,6 +66,9 @@ static void lazy_calls_have_these_reads_and_writes(void **state)
 		{ "ld -r -o all.o x.o y.o", "", "all.o:666", false },
 		{ "ld -m elf_x86_64 -z now -T s --build-id=none -Map=m -o p x.o", "", "m:666 p:777",
 		  false },
+		{ "ld -X -EL -maarch64linux --fix-cortex-a53-843419 --fix-cortex-a53-835769 -o p "
+		  "x.o",
+		  "", "p:777", false },
 		{ "cp x.o z.o", "x.o", "z.o:640", false },
 		{ "cp -f x.o prog dir", "x.o prog", "dir/x.o:640 dir/prog:755", false },
 		{ "install -c -m 600 x.o z", "x.o", "z:600!", false },
