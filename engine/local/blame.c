@@ -15,6 +15,7 @@ static const char *const optional[] = {
 	"sys/",
 	"dev/",
 	"usr/lib/x86_64-linux-gnu/gconv/",
+	"usr/lib/aarch64-linux-gnu/gconv/",
 	"usr/share/terminfo/",
 	"etc/terminfo/",
 	"lib/terminfo/",
