@@ -273,8 +273,6 @@ static void add_command(const struct thunk *t, struct plan *p)
 		job->envp[t->env.count] = "GGFS_THUNK=/" PLAN_THUNK;
 		job->envp[t->env.count + 1] = "GGFS_YIELD=/" PLAN_YIELD;
 	}
-	if (p->toolchain)
-		memcpy(job->toolchain, p->toolchain->directory, sizeof(job->toolchain));
 }
 
 static int make(const struct planner *planner, const struct thunk *t, struct plan *p,
@@ -296,11 +294,14 @@ static int make(const struct planner *planner, const struct thunk *t, struct pla
 		r = add_entries(planner, t, p, absent, err);
 	if (r == 0)
 		add_command(t, p);
+	/* Without overlays it is among the entries, though it may have been unpacked before. */
+	if (p->toolchain && planner->overlay)
+		memcpy(p->job.toolchain, p->toolchain->directory, sizeof(p->job.toolchain));
 	return r;
 }
 
 int job_plan_make(const struct planner *planner, const struct thunk *t, struct plan *out,
-              struct plan_fault *fault, struct error *err)
+                  struct plan_fault *fault, struct error *err)
 {
 	struct digest absent = no_digest;
 	int r = make(planner, t, out, &absent, err);

@@ -9,6 +9,7 @@
 #include "common/io.h"
 #include "engine/local/blame.h"
 #include "engine/local/run.h"
+#include "engine/local/toolchain.h"
 #include "engine/local/world.h"
 #include "tests/contract/engine/suite.h"
 
@@ -392,6 +393,17 @@ static void without_overlays_a_toolchain_is_laid_out_file_by_file(void **state)
 	expect_text(f, &r, "out", "x");
 	assert_int_equal(faccessat(store_local_dirfd(f->store), "toolchains", F_OK, 0), -1);
 	engine_result_release(&r);
+	/* Unpacked, as it is when the kernel first refuses an overlay. */
+	const struct toolchain *unpacked = NULL;
+	struct digest absent;
+	assert_int_equal(toolchains_get(c.toolchains, &t.toolchain, true, &unpacked, &absent, NULL),
+	                 0);
+	r = (struct engine_result){ 0 };
+	run_thunk(&c, &slot, &job, -1, &r);
+	assert_int_equal(r.outcome, OUTCOME_DONE);
+	expect_text(f, &r, "out", "x");
+	engine_result_release(&r);
+	toolchains_put(c.toolchains, unpacked);
 	slot_stop(&slot);
 	toolchains_free(c.toolchains);
 	slot_options_release(&c.slots);
