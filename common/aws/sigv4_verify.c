@@ -196,7 +196,7 @@ static int check_payload(const struct sigv4_request *r, const char **payload, st
 int sigv4_verify(const struct aws_keys *keys, const struct sigv4_request *r, time_t now,
                  struct error *err)
 {
-	struct authorization a;
+	struct authorization a = { 0 };
 	struct sigv4_time t;
 	time_t when;
 	scoped_sigv4_headers struct sigv4_headers signed_headers = { 0 };
