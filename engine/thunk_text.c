@@ -108,7 +108,7 @@ static int decode_number(const char *at, const char *end, uint64_t max, uint64_t
 
 static int decode_u32(const char *at, const char *end, uint32_t *out, struct error *err)
 {
-	uint64_t value;
+	uint64_t value = 0;
 	int r = decode_number(at, end, UINT32_MAX, &value, err);
 	if (r == 0)
 		*out = (uint32_t)value;

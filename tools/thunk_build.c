@@ -214,7 +214,7 @@ static int add_thunk_input(const char *text, struct thunk *t, struct error *err)
 		return error_set(err, -EINVAL,
 		                 "%s: an output of a thunk as input is PATH=DIGEST:OUTPUT", text);
 	scoped_free char *place = xstrndup(text, (size_t)(equals - text));
-	const char *path, *output;
+	const char *path, *output = NULL;
 	int r = world_path_checked(place, &path, err);
 	if (r == 0)
 		r = world_path_checked(colon + 1, &output, err);
