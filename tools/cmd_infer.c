@@ -84,6 +84,17 @@ static int must_be_mounted(const struct infer_options *o)
 	                 here, here, here);
 }
 
+/* `ccache cc -c x.c`, which meson writes wherever it finds a ccache, reads the object at once to
+ * keep it. Disabled it only becomes the compiler it names. The stand-ins enable it again for what
+ * runs for real. */
+static void bypass_ccache(void)
+{
+	if (getenv("CCACHE_DISABLE"))
+		return;
+	setenv("CCACHE_DISABLE", "1", 1);
+	setenv(STANDIN_CCACHE, "1", 1);
+}
+
 static void set_environment(const struct infer_options *o, const char *store, const char *stubs,
                             const char *report)
 {
@@ -100,6 +111,7 @@ static void set_environment(const struct infer_options *o, const char *store, co
 		setenv(STANDIN_EAGER, globs.data, 1);
 	else
 		unsetenv(STANDIN_EAGER);
+	bypass_ccache();
 }
 
 /* How this build's tools are to be stood in for. */
@@ -121,8 +133,7 @@ static void put_standins_in_place(const struct preparation *p)
 	if (p->uncovered) {
 		int r = cover_enter(p->uncovered, p->standins.stub, &p->standins.programs, &err);
 		if (r < 0)
-			fprintf(stderr,
-			        "ggfs: tools named by their full path run for real: %s\n",
+			fprintf(stderr, "ggfs: tools named by their full path run for real: %s\n",
 			        err.text);
 		/* A wrapper such as ccache reads at once what the covered tool would make. */
 		else if (!p->standins.wrapped)

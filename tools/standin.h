@@ -13,6 +13,7 @@
 #define STANDIN_EAGER "GGFS_EAGER"     /* globs, one a line */
 #define STANDIN_REPORT "GGFS_REPORT"   /* path of the report */
 #define STANDIN_BINARY "GGFS_BIN"      /* the ggfs that starts a service */
+#define STANDIN_CCACHE "GGFS_CCACHE"   /* set: CCACHE_DISABLE is infer's, not the user's */
 
 enum { STANDIN_LINE_MAX = 1000 };
 

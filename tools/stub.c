@@ -77,6 +77,9 @@ static void clean_environment(const char *name, const char *stubs)
 		scoped_free char *clean = real_tool_path(path, name, stubs);
 		setenv("PATH", clean, 1);
 	}
+	if (getenv(STANDIN_CCACHE))
+		unsetenv("CCACHE_DISABLE");
+	unsetenv(STANDIN_CCACHE);
 	unsetenv(STANDIN_DIRECTORY);
 	unsetenv(STANDIN_EAGER);
 	unsetenv(STANDIN_REPORT);

@@ -138,6 +138,17 @@ class Inferring(unittest.TestCase):
         if shutil.which("ccache"):  # not everybody has it; the test before stands for it
             self.behind(shutil.which("ccache"))
 
+    def test_a_compiler_that_ccache_is_told_to_run_is_inferred(self):
+        if not shutil.which("ccache"):
+            self.skipTest("there is no ccache here")
+        self.p.env["CCACHE_DIR"] = os.path.join(self.p.base, "cache")
+        self.p.mount()
+        for options in ((), ("--path-only",)):
+            with self.subTest(options=options):
+                self.p.ok("infer", *options, "ccache", "gcc", "-O2", "-c", "a.c", "-o", "c.o")
+                self.assertEqual(self.p.state("c.o"), "unforced")
+                os.unlink(os.path.join(self.p.work, "c.o"))
+
     def test_names_with_spaces_and_other_bytes_are_inferred(self):
         self.p.mount()
         name = os.path.join(self.p.work.encode(), b"sp ace \xff.o")
