@@ -30,6 +30,23 @@ static void take_letters(struct ar *a, const char *letters)
 	}
 }
 
+/* "--plugin P" or "--plugin=P", as gcc-ar and gcc-ranlib say it. Only gcc's own is known to need no
+ * more than ar itself does; with another one *at stays where it is, at an option for nobody. */
+static bool take_plugin(const struct strv *argv, size_t *at, struct plan *p)
+{
+	const char *arg = argv->items[*at], *value = NULL;
+	size_t value_at = *at;
+	if (strncmp(arg, "--plugin=", strlen("--plugin=")) == 0)
+		value = arg + strlen("--plugin=");
+	else if (strcmp(arg, "--plugin") == 0 && *at + 1 < argv->count)
+		value = argv->items[++value_at];
+	if (!value || strcmp(path_base(value), "liblto_plugin.so") != 0)
+		return false;
+	strv_add(&p->reads, value);
+	*at = value_at;
+	return true;
+}
+
 /* Adds the archive that is changed in place or made. */
 static void add_archive(const struct call *call, struct plan *p, const char *path, bool must_be)
 {
@@ -56,7 +73,7 @@ void ar_plan(const struct call *call, struct plan *out)
 	if (at < argv->count && argv->items[at][0] != '-')
 		take_letters(&a, argv->items[at++]);
 	for (; at < argv->count && argv->items[at][0] == '-'; at++) {
-		if (strcmp(argv->items[at], "--thin") == 0)
+		if (strcmp(argv->items[at], "--thin") == 0 || take_plugin(argv, &at, out))
 			continue;
 		if (argv->items[at][1] == '-')
 			plan_real(out, "ar %s", argv->items[at]);
@@ -81,6 +98,8 @@ void ranlib_plan(const struct call *call, struct plan *out)
 		const char *arg = call->argv->items[i];
 		if (strcmp(arg, "-D") == 0)
 			deterministic = true;
+		else if (take_plugin(call->argv, &i, out))
+			continue;
 		else if (arg[0] == '-')
 			plan_real(out, "ranlib %s", arg);
 		else

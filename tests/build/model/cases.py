@@ -4,6 +4,11 @@ Each case is (name, steps, extra files, setup). A step is (expectation, command)
 with the word that its reason must hold. A command may begin with NAME=VALUE. All files that the
 steps leave, once forced, must be byte for byte and mode for mode what the plain tools leave.
 """
+import subprocess
+
+# As gcc-ar and gcc-ranlib name it.
+PLUGIN = subprocess.run(["gcc", "-print-file-name=liblto_plugin.so"], capture_output=True, text=True,
+                        check=True).stdout.strip()
 
 FILES = {
     "x.c": '#include <stdio.h>\n#include "h/a.h"\nint x(void) { printf("%d\\n", A); return A; }\n',
@@ -244,6 +249,11 @@ BINUTILS = [
     ("an_archive_added_to", LAZY_OBJECTS + [("lazy", "ar rc lib.a x.o"), ("lazy", "ar r lib.a y.o")]),
     ("an_archive_quickly", LAZY_OBJECTS + [("lazy", "ar qc lib.a x.o y.o"), ("lazy", "ar s lib.a")]),
     ("an_archive_with_dash", LAZY_OBJECTS + [("lazy", "ar -rcs lib.a x.o y.o")]),
+    ("gccs_own_archiver", LAZY_OBJECTS + [("lazy", f"ar --plugin {PLUGIN} -csrD lib.a x.o y.o"),
+                                          ("lazy", f"ranlib --plugin {PLUGIN} -D lib.a"),
+                                          ("lazy", "gcc main.o lib.a -o prog")]),
+    ("gccs_own_archiver_of_lto", [("lazy", "gcc -flto -frandom-seed=x -O2 -c x.c"),
+                                  ("lazy", f"ar --plugin {PLUGIN} -csrD lib.a x.o")]),
     ("an_empty_archive", [("lazy", "ar cDPrST built-in.a")]),
     ("an_empty_plain_archive", [("lazy", "ar rcs empty.a")]),
     ("deterministic", LAZY_OBJECTS + [("lazy", "ar rcD lib.a x.o y.o"), ("lazy", "ranlib -D lib.a")]),
