@@ -50,24 +50,24 @@ static const struct {
 	{ "assert", LD_FLAG },
 	{ "hash-size", LD_FLAG },
 	{ "export-dynamic-symbol", LD_FLAG },
+	{ "ctf-share-types", LD_FLAG },
+	{ "spare-dynamic-tags", LD_FLAG },
+	{ "orphan-handling", LD_FLAG },
+	{ "sort-section", LD_FLAG },
+	{ "compress-debug-sections", LD_FLAG },
+	{ "unresolved-symbols", LD_FLAG },
+	{ "hash-style", LD_FLAG },
 };
 
 /* Options whose value, if there is one, is joined by '='. */
 static const char *const joined[] = {
 	"build-id",
-	"hash-style",
-	"unresolved-symbols",
-	"compress-debug-sections",
-	"sort-section",
 	"sort-common",
-	"orphan-handling",
 	"pack-dyn-relocs",
 	"max-page-size",
 	"common-page-size",
 	"stack",
-	"spare-dynamic-tags",
 	"package-metadata",
-	"ctf-share-types",
 	"reduce-memory-overheads",
 	"fix-cortex-a53-843419", /* gcc's own, on arm64 */
 };

@@ -222,6 +222,9 @@ LINKS = [
     ("address_sanitized", [("lazy", "gcc -g -fsanitize=address one.c -o one")]),
     ("profiled", [("lazy", "gcc -pg one.c -o one")]),
     ("fast_math", [("lazy", "gcc -Ofast one.c -o one")]),
+    ("values_apart", LAZY_OBJECTS + [
+        ("lazy", "gcc main.o x.o y.o -o prog -Wl,--sort-section,alignment,--hash-style,sysv "
+         "-Wl,--unresolved-symbols,ignore-all,--orphan-handling,place,--compress-debug-sections,zlib")]),
     ("a_group", LAZY_OBJECTS + [("lazy", "ar rc liby.a y.o"), ("lazy", "ar rc libx.a x.o"),
                 ("lazy", "gcc main.o -Wl,--start-group libx.a liby.a -Wl,--end-group -o prog")]),
     ("an_undefined_symbol", LAZY_OBJECTS + [("lazy", "ar rc libxy.a x.o y.o"),
