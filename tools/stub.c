@@ -11,6 +11,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "engine/service/client.h"
+#include "tools/open_together.h"
 #include "tools/real_tool.h"
 #include "tools/standin.h"
 
@@ -231,8 +232,10 @@ int main(int argc, char **argv)
 		log_debug("%s: %s; running the real tool", call.name, error_text(&err));
 		run_real(&call, error_text(&err));
 	}
-	if (a.kind == INFER_RUN_REAL)
+	if (a.kind == INFER_RUN_REAL) {
+		open_together(&a.argv);
 		run_real(&call, a.reason ? a.reason : "not modelled");
+	}
 	report(&call, "recorded", NULL);
 	_exit(a.exit_status);
 }

@@ -8,6 +8,7 @@
 
 #include "common/escape.h"
 #include "common/log.h"
+#include "engine/model/ahead.h"
 #include "engine/model/ask.h"
 #include "engine/model/compile.h"
 #include "engine/model/depfile.h"
@@ -107,6 +108,11 @@ static int see_text(void *arg, const char *path, struct buf *b)
 	return view_read(w->v, full, PLAN_SMALL_FILE_MAX, b, NULL);
 }
 
+static struct files files_of(struct work *w)
+{
+	return (struct files){ w, see_kind, see_mode, see_text };
+}
+
 /* A program that is called gcc but is none (clang, ccache, tcc) has no model. */
 static bool is_what_it_is_called(struct work *w, const char *base)
 {
@@ -131,7 +137,7 @@ static void make_plan(struct work *w)
 		plan_real(&w->plan, "called by a compiler driver");
 		return;
 	}
-	struct files files = { w, see_kind, see_mode, see_text };
+	struct files files = files_of(w);
 	scoped_strv struct strv argv = STRV_INIT;
 	if (response_expand(&q->argv, &files, &argv) < 0) {
 		plan_real(&w->plan, "a response file that cannot be read");
@@ -538,6 +544,17 @@ static int answer(struct work *w, struct error *err)
 	return answer_thunk(w, err);
 }
 
+static void answer_real(struct work *w, const struct error *why)
+{
+	struct infer_answer *a = w->answer;
+	infer_answer_release(a);
+	*a = (struct infer_answer){ .kind = INFER_RUN_REAL, .reason = xstrdup(error_text(why)) };
+	struct files files = files_of(w);
+	scoped_strv struct strv argv = STRV_INIT;
+	if (!w->request->inside_tool && response_expand(&w->request->argv, &files, &argv) == 0)
+		ahead_list(&w->in, w->request->tool, &argv, &a->argv);
+}
+
 /* Reasons that are about the call, not about our own troubles. */
 static bool is_ordinary(int code)
 {
@@ -563,9 +580,7 @@ int infer_ask(struct mount_table *mounts, struct store *store, struct index *ind
 	if (r < 0) {
 		if (!is_ordinary(r))
 			log_warning("infer: %s: %s", request->tool, error_text(&why));
-		infer_answer_release(&a);
-		a.kind = INFER_RUN_REAL;
-		a.reason = xstrdup(error_text(&why));
+		answer_real(&w, &why);
 	}
 	work_release(&w);
 	*out = a;

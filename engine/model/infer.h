@@ -31,7 +31,8 @@ struct infer_request {
 void infer_request_release(struct infer_request *r);
 
 enum infer_kind {
-	INFER_RUN_REAL, /* execute request.tool with the same argv; reason says why */
+	INFER_RUN_REAL, /* open the files of answer.argv, all at once, to have them made in parallel;
+	                   execute request.tool with the same argv; reason says why */
 	INFER_DISCOVER, /* run answer.argv (argv[0] an absolute path) with the same cwd and
 	                   environment, stderr discarded, and ask again with what it printed */
 	INFER_RECORDED, /* write the files, print the text, exit */

@@ -49,6 +49,17 @@ class Infer(case.Case):
         self.assertIn("0 steps recorded, 1 run for real", done.stderr)
         self.assertIn("ran for real: gcc --version", done.stderr)
 
+    def test_what_a_step_for_real_reads_is_made_in_parallel(self):
+        self.mount("--engine", "local=2")
+        names = ("a.o", "b.o")
+        for name in names:
+            self.thunk(f"sleep 1; echo {name} >{name}", outputs=(name,))
+        done = self.infer("ld --verbose a.o b.o -o p", code=None)
+        self.assertIn("0 steps recorded, 1 run for real", done.stderr)
+        ends = {r["label"]: r["when_ns"] for r in self.json("log")}
+        self.assertEqual(sorted(ends), sorted(names))  # ld itself gives up at the first
+        self.assertLess(abs(ends["a.o"] - ends["b.o"]), 900_000_000)
+
     def test_eager_steps_run_at_once(self):
         self.project()
         self.mount()

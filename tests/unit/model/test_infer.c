@@ -354,6 +354,44 @@ static void doubts_end_in_the_real_tool_with_a_reason(void **state)
 	scene_end(&s);
 }
 
+static void what_runs_for_real_is_told_which_lazy_files_it_names(void **state)
+{
+	(void)state;
+	static const char *const rows[][2] = {
+		{ "gcc -Wl,--verbose a.o x.c d/b.o -o old", "a.o d/b.o" },
+		{ "gcc -Wl,--verbose @words", "a.o d/b.o" },
+		{ "ar rcv old a.o d/b.o", "old a.o d/b.o" },
+		{ "gcc -### a.o d/b.o", "" },
+		{ "gcc -Wl,--verbose a.o x.c", "" }, /* one is opened soon enough */
+		{ "cp x.c a.o d/b.o old", "a.o d/b.o" },
+		{ "nm a.o d/b.o lost", "a.o d/b.o" },
+	};
+	struct scene s;
+	scene_begin(&s);
+	scoped_ref struct ref ref = { .kind = REF_THUNK, .output = xstrdup("o") };
+	digest_of(&ref.digest, "t", 1);
+	scene_lazy(&s, "a.o", &ref);
+	scene_lazy(&s, "d/b.o", &ref);
+	scene_lazy(&s, "old", &ref);
+	scene_text(&s, "x.c", "");
+	scene_text(&s, "words", "a.o -o old d/b.o");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct infer_request q = request(&s, rows[i][0]);
+		struct infer_answer a = answer_to(&s, &q);
+		assert_int_equal(a.kind, INFER_RUN_REAL);
+		scoped_strv struct strv expected = STRV_INIT, relative = STRV_INIT;
+		words(rows[i][1], &relative);
+		for (size_t j = 0; j < relative.count; j++)
+			strv_add_take(&expected, in_tree(&s, relative.items[j]));
+		const char *line = rows[i][0];
+		scoped_free char *paths = joined(&expected);
+		assert_text(joined(&a.argv), paths);
+		infer_answer_release(&a);
+		infer_request_release(&q);
+	}
+	scene_end(&s);
+}
+
 static void callers_wishes_and_discoverys_failure_end_in_the_real_tool(void **state)
 {
 	(void)state;
@@ -474,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_link_brings_lto1_only_where_it_may_meet_its_objects),
 		cmocka_unit_test(a_copy_of_a_lazy_file_stands_for_the_same),
 		cmocka_unit_test(doubts_end_in_the_real_tool_with_a_reason),
+		cmocka_unit_test(what_runs_for_real_is_told_which_lazy_files_it_names),
 		cmocka_unit_test(callers_wishes_and_discoverys_failure_end_in_the_real_tool),
 		cmocka_unit_test(what_is_called_gcc_but_is_none_has_no_model),
 		cmocka_unit_test(requests_without_a_place_are_einval),
