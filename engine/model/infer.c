@@ -21,6 +21,7 @@
 /* What configure and its like compile and want an answer to at once. */
 static const char *const eager_by_default[] = {
 	"conftest*",
+	"libconftest.*",
 	"a.out",
 	"ztest[0-9]*",
 	"cmTC_*",

@@ -328,6 +328,7 @@ static void doubts_end_in_the_real_tool_with_a_reason(void **state)
 	scene_link(&s, "o-link", "x.o");
 	static const char *const rows[][2] = {
 		{ "gcc -c x.c -o conftest.o", "eagerly" },
+		{ "ar rc libconftest.a x.c", "eagerly" },
 		{ "gcc -c x.c -o tmp.a8Kd0Pq3Zx.o", "eagerly" },
 		{ "gcc x.c -o tmp.a8Kd0Pq3Zx", "eagerly" },
 		{ "gcc x.c -o busybox_unstripped", "eagerly" },
