@@ -200,14 +200,17 @@ struct remote {
 	bool ever_answered, away, closing;
 };
 
+/* --- list.c; work thread ----------------------------------------------------------------------- */
+
+/* Fills in the job's listing, and has the net's thread call job_listed(). */
+void list_job(void *job);
+void listing_release(struct listing *l);
+
 /* --- prepare.c -------------------------------------------------------------------------------- */
 
 /* JOB_NEW: lists and pushes its inputs; then it is ready, or settled. */
 void job_prepare(struct job *job);
-void listing_release(struct listing *l);
-/* How many thunks it comes to: its own, and with a chain its next ones. */
-size_t job_thunk_count(const struct job *job, bool chain);
-const struct thunk *job_thunk(const struct job *job, size_t i);
+void job_listed(void *job);
 /* A worker, asked at sent_ms, did not find an input in the far store: what is remembered of them
  * is forgotten, unless it was learnt later. */
 void job_doubt_inputs(struct job *job, int64_t sent_ms);
@@ -215,11 +218,17 @@ void job_doubt_inputs(struct job *job, int64_t sent_ms);
 void job_leave_waits(struct job *job);
 void sets_free(struct remote *e);
 
+/* --- encode.c; work thread --------------------------------------------------------------------- */
+
+/* Makes the attempt's body, and has the net's thread call attempt_encoded(). */
+void encode_attempt(void *attempt);
+
 /* --- send.c ----------------------------------------------------------------------------------- */
 
 void job_to_ready(struct job *job);
 /* Sends what there is room for. */
 void remote_dispatch(struct remote *e);
+void attempt_encoded(void *attempt);
 void attempt_free(struct attempt *a);
 
 /* --- take.c: pure but for the near store; work thread ------------------------------------------
