@@ -49,6 +49,12 @@ class Infer(case.Case):
         self.assertIn("0 steps recorded, 1 run for real", done.stderr)
         self.assertIn("ran for real: gcc --version", done.stderr)
 
+    def test_copies_of_ordinary_files_are_counted_apart(self):
+        self.project()
+        self.mount()
+        done = self.infer("gcc -c a.c; cp a.c b.c; install -m 644 a.c c.c; install a.o d.o")
+        self.assertIn("2 steps recorded, 0 run for real, 2 ordinary files copied", done.stderr)
+
     def test_what_a_step_for_real_reads_is_made_in_parallel(self):
         self.mount("--engine", "local=2")
         names = ("a.o", "b.o")
