@@ -60,6 +60,12 @@ def why_no_mount():
     return None
 
 
+def parent_of(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as f:
+        return int(f.read().rpartition(b")")[2].split()[1])
+    return None
+
+
 class Place:
     def __init__(self, tools=None):
         self.base = os.path.realpath(tempfile.mkdtemp(prefix="ggfs-cli-"))
@@ -232,4 +238,6 @@ class Place:
         return [pid for pid, words in self.processes() if b"ggfs\0mount\0" in words]
 
     def services(self):
-        return [pid for pid, words in self.processes() if b"\0service\0" in words]
+        """Without what they have just forked, which is called as they are until it is executed."""
+        found = [pid for pid, words in self.processes() if b"\0service\0" in words]
+        return [pid for pid in found if parent_of(pid) not in found]
