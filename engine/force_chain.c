@@ -49,12 +49,14 @@ static uint64_t counted_micros(uint64_t expected_micros)
 	return expected_micros ? expected_micros : FORCE_CHAIN_MICROS_UNKNOWN;
 }
 
-static bool add_next(struct job *job, const struct node *n, const struct digest *before,
-                     uint64_t expected_micros)
+static bool add_next(struct job *job, const struct node *n, uint64_t expected_micros)
 {
+	const struct digest *before =
+	        job->next_count ? &job->next[job->next_count - 1].digest : &job->digest;
 	struct thunk *t = next_thunk(n, before);
 	if (!t)
 		return false;
+	array_grow(job->next, job->next_count, job->next_capacity);
 	struct engine_next *next = &job->next[job->next_count++];
 	*next = (struct engine_next){ .thunk = t, .expected_micros = expected_micros };
 	thunk_digest(t, &next->digest);
@@ -66,13 +68,10 @@ void job_add_chain(struct job *job, const struct node *n)
 	struct forcer *f = n->forcer;
 	uint64_t sum = 0;
 	bool yields = job->thunk->yields;
-	job->next = xcalloc(FORCE_CHAIN_MAX, sizeof(*job->next));
 	while (!yields && job->next_count < FORCE_CHAIN_MAX && (n = only_reader(n))) {
 		uint64_t expected = index_micros_get(f->index, n->thunk->outputs[0].path);
-		const struct digest *before =
-		        job->next_count ? &job->next[job->next_count - 1].digest : &job->digest;
 		sum += counted_micros(expected);
-		if (sum > FORCE_CHAIN_MICROS_MAX || !add_next(job, n, before, expected))
+		if (sum > FORCE_CHAIN_MICROS_MAX || !add_next(job, n, expected))
 			break;
 		yields = n->thunk->yields;
 	}
@@ -87,7 +86,7 @@ void job_drop_chain(struct job *job)
 	}
 	free(job->next);
 	job->next = NULL;
-	job->next_count = 0;
+	job->next_count = job->next_capacity = 0;
 }
 
 /* --- what came too early -------------------------------------------------------------------- */

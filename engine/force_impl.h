@@ -162,7 +162,7 @@ struct job {
 	struct thunk *thunk;
 	struct digest digest;
 	struct engine_next *next; /* its chain; the thunks are its own */
-	size_t next_count;
+	size_t next_count, next_capacity;
 	struct engine_result result;
 	pthread_mutex_t lock; /* guards finished; held across cancel, so that the ticket lives */
 	bool finished;

@@ -156,9 +156,7 @@ static void look_failed(struct force_look *look, const struct digest *thunk, int
 static void look_ready(struct forcer *f, const struct ref *ref, struct force_look *look)
 {
 	look->state = STATE_READY;
-	ref_release(&look->ref);
-	look->ref = REF_INIT;
-	ref_copy(&look->ref, ref);
+	ref_replace(&look->ref, ref);
 	look->size_guess = ref->size_bytes;
 	uint64_t size_bytes;
 	look->local = store_has(f->store, &ref->digest, &size_bytes, NULL) == 0 &&

@@ -108,9 +108,7 @@ static bool entry_fill(struct manifest_entry *entry, const struct ref *answer)
 {
 	if (ref_equal(&entry->ref, answer))
 		return false;
-	ref_release(&entry->ref);
-	entry->ref = REF_INIT;
-	ref_copy(&entry->ref, answer);
+	ref_replace(&entry->ref, answer);
 	return true;
 }
 

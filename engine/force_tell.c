@@ -175,9 +175,7 @@ bool force_asks_anew(struct force *force)
 	log_warning("the blob %s is gone from the far store: it is made again",
 	            digest_hex(&w->ref.digest).text);
 	w->distrusted = true;
-	ref_release(&w->ref);
-	w->ref = REF_INIT;
-	ref_copy(&w->ref, &w->asked);
+	ref_replace(&w->ref, &w->asked);
 	struct node_wish wish = wish_of(w);
 	move_on(w, node_distrusted(force->forcer, &w->from, &wish));
 	return true;

@@ -72,10 +72,7 @@ int thunk_substitute(struct thunk *t, const struct digest *name, const struct me
 		if (!answer || answer->kind == REF_THUNK || entry->ref.selection)
 			return error_set(err, -EINVAL, "%s cannot be had from %s alone",
 			                 entry->path, digest_hex(name).text);
-		struct ref old = entry->ref;
-		entry->ref = REF_INIT;
-		ref_copy(&entry->ref, answer);
-		ref_release(&old);
+		ref_replace(&entry->ref, answer);
 	}
 	return 0;
 }

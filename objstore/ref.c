@@ -19,6 +19,12 @@ void ref_copy(struct ref *to, const struct ref *from)
 	to->selection = from->selection ? xstrdup(from->selection) : NULL;
 }
 
+void ref_replace(struct ref *at, const struct ref *by)
+{
+	ref_release(at);
+	ref_copy(at, by);
+}
+
 static bool same_text(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;

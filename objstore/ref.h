@@ -29,6 +29,8 @@ struct ref {
 
 void ref_release(struct ref *ref);
 void ref_copy(struct ref *to, const struct ref *from); /* to must be empty or REF_INIT */
+/* A copy of by in at's place; by may not be part of at. */
+void ref_replace(struct ref *at, const struct ref *by);
 bool ref_equal(const struct ref *a, const struct ref *b);
 
 static inline void scoped_ref_(struct ref *ref)

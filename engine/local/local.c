@@ -303,6 +303,7 @@ static void local_free(struct engine *engine)
 
 static const struct engine_ops local_ops = {
 	.name = "local",
+	.takes_next = false,
 	.capacity = local_capacity,
 	.set_capacity = local_set_capacity,
 	.submit = local_submit,

@@ -282,7 +282,8 @@ static void take_chain(struct job *job, const struct taken *taken)
 {
 	struct engine_result *out = &job->result;
 	uint64_t share = job->spent / (taken->next_count + 1);
-	out->also = xcalloc(taken->next_count + 1, sizeof(*out->also));
+	if (taken->next_count)
+		out->also = xcalloc(taken->next_count, sizeof(*out->also));
 	for (size_t i = 0; i < taken->next_count; i++) {
 		struct engine_result *also = &out->also[out->also_count++];
 		move_result(job->e, taken->next[i], also);

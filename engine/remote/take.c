@@ -139,7 +139,7 @@ static void read_chain(struct attempt *a, const struct job *job, struct taken *t
 {
 	const struct digest *before = &job->job.digest;
 	const struct remote_result *last = taken->own;
-	taken->next = xcalloc(job->job.next_count + 1, sizeof(struct remote_result *));
+	taken->next = xcalloc(job->job.next_count, sizeof(struct remote_result *));
 	for (size_t i = 0; i < job->job.next_count; i++) {
 		const struct engine_next *next = &job->job.next[i];
 		struct remote_result *r = find_next(a, next, before, &last->memo);
@@ -166,7 +166,7 @@ static void read_results(struct attempt *a, struct error *err)
 		if (r->outcome == OUTCOME_DONE && check_done(a, &job->promise, r, err) < 0)
 			continue;
 		a->taken[i].own = r;
-		if (a->chained && r->outcome == OUTCOME_DONE)
+		if (a->chained && job->job.next_count && r->outcome == OUTCOME_DONE)
 			read_chain(a, job, &a->taken[i]);
 	}
 }
